@@ -1,0 +1,90 @@
+"""What travels through the program: a sequence record on its way in, a prediction on its way out.
+
+Bases are coded one byte each: A 0, C 1, G 2, T and U 3, anything else 4 (`OTHER`). The code is complement-friendly: the complement of base b < 4 is
+3 - b.
+"""
+
+from dataclasses import dataclass
+
+BASES = "ACGT"
+OTHER = 4
+
+NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
+"""Letters that are read: the IUPAC nucleotide codes, and the two gap symbols of an alignment (coded `OTHER`)."""
+
+
+def _code_table() -> bytes:
+    table = bytearray([OTHER]) * 256
+    for code, letters in enumerate((b"Aa", b"Cc", b"Gg", b"TtUu")):
+        for letter in letters:
+            table[letter] = code
+    return bytes(table)
+
+
+_CODES = _code_table()
+_COMPLEMENT = bytes([3, 2, 1, 0, OTHER, *range(5, 256)])
+_LETTERS = bytes(b"ACGTN") + bytes([ord("N")]) * 251
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRecord:
+    """One sequence as a file gives it.
+
+    Attributes:
+        id: the header's first word; empty where the file gives none.
+        description: the rest of the header.
+        sequence: the letters as ASCII, white space removed, case kept.
+        source: the file it came from, as the user named it.
+        ordinal: its place in that file, from 1.
+    """
+
+    id: str
+    description: str
+    sequence: bytes
+    source: str
+    ordinal: int
+
+    @property
+    def where(self) -> str:
+        """The place to name in an error."""
+        name = repr(self.id) if self.id else "without an id"
+        return f"{self.source}, record {self.ordinal} ({name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one input record. `probabilities` is empty unless the record went through the network.
+
+    Attributes:
+        status: `classified`, `unclassified` (no class reached the threshold), `too_short` or `too_ambiguous`.
+        label: the predicted class; empty unless classified.
+        probability: of the most probable class.
+        margin: that probability less the second one.
+        strand_agreement: 1 minus the total variation distance of the two strands' probabilities; None with one strand.
+        windows: how many windows the record was cut into; 1 is whole.
+    """
+
+    id: str
+    length: int
+    status: str
+    label: str = ""
+    probability: float | None = None
+    margin: float | None = None
+    strand_agreement: float | None = None
+    windows: int = 0
+    probabilities: tuple[float, ...] = ()
+
+
+def encode_bases(sequence: bytes) -> bytes:
+    """ASCII letters -> base codes, one byte a base."""
+    return sequence.translate(_CODES)
+
+
+def decode_bases(codes: bytes) -> str:
+    """Base codes -> `ACGTN` letters."""
+    return codes.translate(_LETTERS).decode("ascii")
+
+
+def reverse_complement(codes: bytes) -> bytes:
+    """The other strand of base codes, read 5' to 3'."""
+    return codes[::-1].translate(_COMPLEMENT)
