@@ -1,0 +1,44 @@
+"""The small layers that the mixers and the classifier are built from, all channel-first: [batch, channel, position]."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+
+class Pointwise(nn.Linear):
+    """A linear layer over the channels of every position."""
+
+    def forward(self, hidden: Float[Tensor, "batch inputs position"]) -> Float[Tensor, "batch outputs position"]:
+        out = torch.matmul(self.weight, hidden)
+        return out if self.bias is None else out + self.bias[:, None]
+
+
+def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Linear-GELU-Linear over the channels of every position."""
+    return nn.Sequential(Pointwise(inputs, hidden), nn.GELU(), Pointwise(hidden, outputs))
+
+
+class ChannelNorm(nn.Module):
+    """Root-mean-square normalisation over the channels of every position (Zhang & Sennrich, 2019, arXiv 1910.07467)."""
+
+    def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.epsilon = epsilon
+
+    def forward(self, hidden: Float[Tensor, "batch channel position"]) -> Float[Tensor, "batch channel position"]:
+        scale = torch.rsqrt(hidden.square().mean(1, keepdim=True) + self.epsilon)
+        return hidden * scale * self.weight[:, None]
+
+
+def positions_inside(lengths: Int[Tensor, " batch"], width: int) -> Bool[Tensor, "batch 1 position"]:
+    """True where a record is, False in its padding."""
+    return (torch.arange(width, device=lengths.device) < lengths[:, None])[:, None]
+
+
+def masked_mean(
+    hidden: Float[Tensor, "batch channel position"], inside: Bool[Tensor, "batch 1 position"]
+) -> Float[Tensor, "batch channel"]:
+    """The mean over each record's own positions; zero for a record of none."""
+    total = hidden.masked_fill(~inside, 0).sum(2)
+    return total / inside.sum(2).clamp(min=1)
