@@ -10,14 +10,26 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from genomix.errors import OutputError
 
-_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ENOTDIR, errno.EISDIR}
+CANNOT_WRITE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+}
+"""Errors of the system that mean: a result can't be put there."""
 
 
-def output_error(error: OSError, path: Path) -> OutputError:
+def output_error(error: OSError, path: str | Path) -> OutputError:
     """An `OSError` met while writing `path`, as the error that a user sees."""
     hint = "free some space, or write elsewhere with -o" if error.errno in {errno.ENOSPC, errno.EDQUOT} else None
     return OutputError(f"cannot write: {error.strerror or error}", where=str(path), hint=hint)
@@ -28,7 +40,7 @@ def _reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _CANNOT_WRITE:
+        if error.errno in CANNOT_WRITE:
             raise output_error(error, path) from error
         raise
 
@@ -37,38 +49,46 @@ def _reporting(path: Path) -> Iterator[None]:
 def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     """A file open for writing that appears as `path` only when the block ends without an error.
 
+    A pipe or a device (`/dev/stdout`, `/dev/null`) is written to directly: renaming a file onto it would replace it.
+
     Raises:
         OutputError: the folder can't be written, the disk is full.
     """
     path = Path(path)
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with _reporting(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with open(path, mode, **text) as file:
+                yield file
+            return
+        target = path.resolve()  # a link stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
         try:
             with os.fdopen(handle, mode, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
 
 
 @contextmanager
-def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iterator[Path]:
     """A new folder to fill, which appears as `path` only when the block ends without an error.
 
     Args:
-        force: replace a folder that exists.
+        marker: pattern of a file that such a folder holds.
+        force: replace a folder that exists, if it is such a folder.
 
     Raises:
-        OutputError: `path` exists and `force` is off, or it can't be written.
+        OutputError: `path` exists and may not be replaced, or it can't be written.
     """
     path = Path(path)
-    require_free(path, force=force)
+    require_free(path, force=force, marker=marker)
     with _reporting(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
@@ -81,12 +101,26 @@ def atomic_folder(path: str | Path, *, force: bool = False) -> Iterator[Path]:
             raise
 
 
-def require_free(path: Path, *, force: bool) -> None:
-    """Refuse to overwrite: raises OutputError when `path` exists and `force` is off. An empty folder is free."""
-    if not path.exists() or force or (path.is_dir() and not any(path.iterdir())):
+def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
+    """Refuse to overwrite what exists. An empty folder is free.
+
+    Args:
+        marker: pattern of a file that a folder must hold for `force` to replace it: a slip of the pen must not delete somebody's data.
+
+    Raises:
+        OutputError: `path` exists and may not be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    kind = "folder" if path.is_dir() else "file"
-    raise OutputError(f"the output {kind} exists", where=str(path), hint="--force replaces it; -o names another")
+    if not force:
+        kind = "folder" if path.is_dir() else "file"
+        raise OutputError(f"the output {kind} exists", where=str(path), hint="--force replaces it; -o names another")
+    if marker is not None and not any(path.glob(marker)):
+        raise OutputError(
+            f"--force replaces only a folder that genomix made, and there is no {marker} in this one",
+            where=str(path),
+            hint="-o names another",
+        )
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:
