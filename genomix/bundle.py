@@ -1,0 +1,225 @@
+"""A trained model as a folder: `model.safetensors`, `model.json`, and a card to read, `README.md`. No pickle; the folder checks itself.
+
+`model.json` holds all that prediction needs: architecture, tokenizer, class names, how records were prepared; and where the model comes from: training
+summary, data set, versions. It carries the checksum of the weights and its own.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+
+from genomix import __version__
+from genomix.card import model_card
+from genomix.data.augment import Strand
+from genomix.errors import DataError, InputMissing, UsageError
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.outputs import atomic_folder
+from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
+
+FORMAT = "genomix-model"
+SCHEMA_VERSION = 1
+
+_WEIGHTS, _DESCRIPTION, _CARD = "model.safetensors", "model.json", "README.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A network with all it needs to classify.
+
+    Attributes:
+        classes: names, in the order of the network's outputs.
+        strand: `both` or `forward`, as trained.
+        circular: whether the molecules are.
+        provenance: `training`, `dataset` and `evaluation` summaries, and `created`, `versions` of a model that was read from a folder.
+    """
+
+    model: Classifier
+    tokenizer_settings: TokenizerSettings
+    classes: tuple[str, ...]
+    strand: Strand
+    circular: bool
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return build_tokenizer(self.tokenizer_settings)
+
+
+def new_model(settings: ModelSettings, tokenizer: TokenizerSettings, classes: int) -> Classifier:
+    """An untrained network for these tokens and so many classes."""
+    return Classifier(settings, build_tokenizer(tokenizer).vocabulary, classes)
+
+
+def save_bundle(bundle: Bundle, folder: Path, *, force: bool = False) -> None:
+    """Write the folder, whole or not at all.
+
+    Raises:
+        OutputError: it exists and `force` is off, or it can't be written.
+    """
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
+        save_file(weights, temporary / _WEIGHTS)
+        description = _describe(bundle, temporary / _WEIGHTS)
+        (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / _CARD).write_text(model_card(description), encoding="utf-8")
+
+
+def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
+    """Read a model folder, checked; a run folder with a model in it will do.
+
+    Args:
+        device: where the network is put; `auto` takes an accelerator where there is one.
+
+    Raises:
+        InputMissing: there is no such folder, or no model in it.
+        DataError: it is another program's, of a newer schema, damaged, or was changed.
+        UsageError: this machine has no such device.
+    """
+    folder = _model_folder(Path(folder))
+    description = read_description(folder)
+    weights = _read_weights(folder, description)
+    try:
+        settings = ModelSettings.model_validate(description["architecture"])
+        tokenizer = TokenizerSettings.model_validate(description["tokenizer"])
+        classes = tuple(description["classes"])
+        preparation = description["preprocessing"]
+        strand, circular = preparation["strand"], preparation["circular"]
+    except (KeyError, TypeError, ValidationError) as error:
+        raise DataError("not a complete description of a model", where=str(folder / _DESCRIPTION), hint=_TRAIN_AGAIN) from error
+    model = new_model(settings, tokenizer, len(classes))
+    _require_same_tensors(model, weights, folder)
+    model.load_state_dict(weights)
+    model.to(_device(device)).eval()
+    provenance = {key: description.get(key) for key in ("training", "dataset", "evaluation", "created", "versions")}
+    return Bundle(model, tokenizer, classes, strand, circular, provenance)
+
+
+_TRAIN_AGAIN = "copy the folder again from where it was trained, or train the model again"
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """`model.json` of a model folder, its checksum verified.
+
+    Raises:
+        InputMissing: there is none.
+        DataError: it is another program's, of a newer schema, or was changed.
+    """
+    path = folder / _DESCRIPTION
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputMissing("no model here: a model is a folder with model.json in it", where=str(folder), hint="genomix train writes one to RUN/model") from error
+    except ValueError as error:
+        raise DataError("not JSON", where=str(path), hint=_TRAIN_AGAIN) from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise DataError(f"a model of another program: expected \"format\": \"{FORMAT}\"", where=str(path), hint="genomix reads the models that genomix train wrote")
+    schema = description.get("schema_version")
+    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
+        raise DataError(f"schema version {schema}, and this genomix reads up to {SCHEMA_VERSION}", where=str(path), hint="update genomix")
+    if description.get("checksum") != _checksum(description):
+        raise DataError("the file was changed after the model was written", where=str(path), hint=_TRAIN_AGAIN)
+    return description
+
+
+def describe_folder(folder: str | Path) -> dict[str, Any]:
+    """`model.json` of a model folder, or of the model in a run folder; raises as `read_description` does."""
+    return read_description(_model_folder(Path(folder)))
+
+
+def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Model folders at or below `folder`, each with a line that says what it is; one that can't be read says why.
+
+    Raises:
+        InputMissing: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputMissing("no such folder", where=str(folder))
+    for path in sorted(folder.rglob(_DESCRIPTION)):
+        try:
+            description = read_description(path.parent)
+        except (DataError, InputMissing) as error:
+            yield path.parent, error.message
+            continue
+        accuracy = (description["evaluation"] or {}).get("accuracy")
+        scored = "not evaluated" if accuracy is None else f"accuracy {accuracy:.3f} on its test split"
+        yield path.parent, f"{len(description['classes'])} classes, {scored}, {description['created']}"
+
+
+def _device(name: str) -> torch.device:
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if name == "auto":
+        return accelerator or torch.device("cpu")
+    if name != "cpu" and (accelerator is None or accelerator.type != name):
+        raise UsageError(f"no {name} device on this machine", hint="genomix doctor lists the devices")
+    return torch.device(name)
+
+
+def _model_folder(path: Path) -> Path:
+    """The folder itself, or the model inside a run folder."""
+    if not (path / _DESCRIPTION).exists() and (path / "model" / _DESCRIPTION).exists():
+        return path / "model"
+    return path
+
+
+def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "architecture": bundle.model.settings.model_dump(),
+        "tokenizer": bundle.tokenizer_settings.model_dump(),
+        "classes": list(bundle.classes),
+        "preprocessing": {"strand": bundle.strand, "circular": bundle.circular},
+        "training": bundle.provenance.get("training"),
+        "dataset": bundle.provenance.get("dataset"),
+        "evaluation": bundle.provenance.get("evaluation"),
+        "versions": {"genomix": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "weights": {
+            "file": _WEIGHTS,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "parameters": sum(parameter.numel() for parameter in bundle.model.parameters()),
+        },
+    }
+    return description | {"checksum": _checksum(description)}
+
+
+def _checksum(description: dict[str, Any]) -> str:
+    rest = {key: value for key, value in description.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _read_weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
+    path = folder / _WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputMissing("the model's weights are missing", where=str(path), hint=_TRAIN_AGAIN) from error
+    if hashlib.sha256(content).hexdigest() != description.get("weights", {}).get("sha256"):
+        raise DataError("the weights are not those that model.json was written with", where=str(path), hint=_TRAIN_AGAIN)
+    try:
+        return load_file(path)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"not a safetensors file ({error})", where=str(path), hint=_TRAIN_AGAIN) from error
+
+
+def _require_same_tensors(model: Classifier, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected == found:
+        return
+    name = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))[0]
+    raise DataError(
+        f"tensor '{name}' has shape {found.get(name, 'none: it is missing')}, and the architecture asks for {expected.get(name, 'no such tensor')}",
+        where=str(folder / _WEIGHTS),
+        hint=_TRAIN_AGAIN,
+    )

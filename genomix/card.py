@@ -1,0 +1,60 @@
+"""The model card: what a stranger who finds a model folder needs to know, as Markdown."""
+
+from typing import Any
+
+
+def model_card(description: dict[str, Any]) -> str:
+    """The card of a model from its description (the content of `model.json`)."""
+    parts = [_what(description), _use(description), _trained(description), _scores(description), _limits(description)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _what(description: dict[str, Any]) -> str:
+    classes = description["classes"]
+    named = ", ".join(f"`{name}`" for name in classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    shape, tokens = description["architecture"], description["tokenizer"]
+    kind = "single nucleotides" if tokens["kind"] == "nucleotide" else f"{tokens['k']}-mers, stride {tokens['stride']}"
+    return (
+        f"# A genomix sequence classifier\n\n"
+        f"Tells {len(classes)} classes apart: {named}.\n\n"
+        f"A Paramixer network of {description['weights']['parameters']:,} parameters on {kind}; "
+        f"{shape['blocks']} block(s), links {shape['block']['mixer']['protocol'].upper()}, positions of {shape['patch']} token(s)."
+    )
+
+
+def _use(description: dict[str, Any]) -> str:
+    return (
+        "## Use\n\n```\ngenomix predict PATH/TO/THIS/FOLDER new_sequences.fasta -o predictions.tsv\n```\n\n"
+        f"Written by genomix {description['versions']['genomix']}; `genomix models verify PATH/TO/THIS/FOLDER` checks it."
+    )
+
+
+def _trained(description: dict[str, Any]) -> str:
+    rows = {**(description["dataset"] or {}), **(description["training"] or {})}
+    if not rows:
+        return ""
+    lines = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in rows.items()]
+    return "## Training\n\n| | |\n| --- | --- |\n" + "\n".join(lines)
+
+
+def _scores(description: dict[str, Any]) -> str:
+    scores = description["evaluation"]
+    if not scores:
+        return "## Evaluation\n\nNone was made: the data set had no test split. How good this model is, is not known."
+    lines = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in scores.items()]
+    return "## Evaluation on the test split\n\n| | |\n| --- | --- |\n" + "\n".join(lines)
+
+
+def _limits(description: dict[str, Any]) -> str:
+    strand = "either strand" if description["preprocessing"]["strand"] == "both" else "the forward strand only"
+    ends = "circular molecules" if description["preprocessing"]["circular"] else "linear molecules"
+    return (
+        "## Limits\n\n"
+        f"It reads {strand} of {ends}, as the training records were. A record of another kind gets one of the classes all the same: "
+        "use `--threshold`, and do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
+    )
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

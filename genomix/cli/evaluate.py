@@ -1,0 +1,40 @@
+"""`genomix evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli.choices import Device, Split
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder, as preprocess writes it.", metavar="DATASET")],
+    *,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics.json.", metavar="DIR")] = None,
+    split: Annotated[Split, typer.Option("--split", help="Which records to score.")] = Split.test,
+    baselines: Annotated[bool, typer.Option(help="Fit baselines on the dataset's training split and score them beside the model.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
+) -> None:
+    """Score a trained model on one split of a dataset, beside baselines; metrics.json goes to stdout unless -o is given."""
+    import json
+
+    from genomix.bundle import load_bundle
+    from genomix.data.store import Dataset
+    from genomix.evaluate import evaluate as evaluate_model
+    from genomix.evaluate import write_metrics
+    from genomix.metrics import summary_lines
+    from genomix.outputs import require_free
+
+    if output is not None:
+        require_free(output, force=force)
+    bundle = load_bundle(model, device=device.value)
+    metrics = evaluate_model(bundle, Dataset.open(dataset), split=split.value, baselines=baselines, seed=seed)
+    typer.echo("\n".join(summary_lines(metrics)), err=True)
+    if output is None:
+        typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(str(write_metrics(metrics, output)))

@@ -1,0 +1,184 @@
+"""The command line: which commands there are, what is said on stderr, and the one place where errors are printed and become exit codes.
+
+stdout carries data, stderr carries talk. Exit codes beyond those of `genomix.errors`: 130 Ctrl-C, 141 the reader of our output went away (what a shell
+reports of any program that a closed pipe ends), 1 a bug, or not enough memory.
+"""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import genomix
+from genomix.cli import doctor, evaluate, models, predict
+from genomix.errors import GenomixError, InputMissing, UsageError
+from genomix.outputs import CANNOT_WRITE, output_error
+
+BUG = 1
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+COMMANDS = ("demo", "preprocess", "train", "evaluate", "predict", "models", "doctor")
+"""In the order in which a newcomer needs them."""
+
+_CommandLineError = typer.BadParameter.__mro__[1]
+"""What all of typer's complaints are; typer itself gives a name only to this subclass."""
+
+_log = logging.getLogger("genomix")
+
+
+class _InUsersOrder(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
+app = typer.Typer(
+    cls=_InUsersOrder,
+    add_completion=False,
+    rich_markup_mode=None,  # plain text: boxes break in pipes and logs
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(models.app, name="models", no_args_is_help=False)  # without a word it is wrong usage, one line like any other
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    ctx: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only warnings and errors.")] = False,
+) -> None:
+    """Classify very long DNA and RNA sequences with Paramixer networks.
+
+    `genomix demo` shows the whole way on bundled data. With your own files: train, then predict.
+    """
+    if version:
+        typer.echo(f"genomix {genomix.__version__}")
+        raise typer.Exit
+    if verbose and quiet:
+        raise UsageError("--verbose and --quiet exclude each other")
+    _log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help(), err=True)
+        raise typer.Exit(UsageError.exit_code)
+
+
+def run() -> None:
+    """The console command `genomix`."""
+    code = main()
+    if code == PIPE_CLOSED:  # the interpreter flushes stdout once more when it ends; let that go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line (default: this process's) and give its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    with _talk():
+        return exit_code_of(lambda: _command(words))
+
+
+def _command(words: list[str]) -> None:
+    # Not `app()`: typer's own boundary would print errors its way, and turn the EOFError of a broken file into "Aborted!".
+    group = typer.main.get_command(app)
+    with group.make_context("genomix", list(words)) as context:
+        group.invoke(context)
+    sys.stdout.flush()  # here, where a closed pipe or a full disk is still reported
+
+
+def exit_code_of(call: Callable[[], None]) -> int:
+    """Make the call, print what goes wrong, and give the exit code."""
+    try:
+        call()
+    except typer.Exit as leave:
+        return leave.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        return PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, it ends as a message and a code
+        known = _as_genomix_error(error)
+        if known is None:
+            traceback.print_exc()
+            _say(f"this is a bug in genomix {genomix.__version__}; please report it with the lines above and your command line")
+            return BUG
+        _say(str(known))
+        return known.exit_code
+    return 0
+
+
+def _as_genomix_error(error: Exception) -> GenomixError | None:
+    """The error as one that a user can do something about; None if it is a bug."""
+    if isinstance(error, GenomixError):
+        return error
+    if isinstance(error, _CommandLineError):
+        return _usage_error(error)
+    if isinstance(error, OSError):
+        return _file_error(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+        what = ": " + str(error).splitlines()[0] if str(error) else ""
+        return GenomixError(f"not enough memory{what}", hint="shorter records, fewer at a time, or a smaller preset need less")
+    return None
+
+
+def _usage_error(error: Any) -> UsageError:
+    """A complaint of typer's in our form: what is wrong in the first line, its guess at the word that was meant in the hint."""
+    path = error.ctx.command_path if error.ctx else "genomix"
+    option = getattr(error, "option_name", None)
+    if option in {"-v", "--verbose", "-q", "--quiet", "--version"}:
+        return UsageError(f"{option} stands before the command", hint="as in: " + path.replace("genomix", f"genomix {option}", 1))
+    guesses = getattr(error, "possibilities", None) or []
+    message = " ".join((error.message if guesses else error.format_message()).split())
+    message, _, guess = message.replace(": Value error, ", ": ").partition(" Did you mean ")
+    guess = guess.strip("'?") or " or ".join(guesses)
+    hint = f"did you mean {guess}? " if guess else ""
+    return UsageError(message.rstrip("."), hint=f"{hint}`{path} --help` lists what there is")
+
+
+def _file_error(error: OSError) -> GenomixError | None:
+    path = error.filename if isinstance(error.filename, str) else "output"
+    unreadable = error.errno in {errno.EACCES, errno.EPERM} and Path(path).exists() and not os.access(path, os.R_OK)
+    if isinstance(error, FileNotFoundError) or unreadable:
+        return InputMissing(f"cannot open: {error.strerror}", where=path)
+    return output_error(error, path) if error.errno in CANNOT_WRITE else None
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"genomix: {text}\n")
+
+
+class _Talk(logging.Handler):
+    """Log records as plain lines on stderr, above a progress bar where one is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        line = prefix + record.getMessage()
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(line, file=sys.stderr)
+        else:
+            sys.stderr.write(line + "\n")
+
+
+@contextmanager
+def _talk() -> Iterator[None]:
+    """The package's log on stderr, for as long as a command runs."""
+    handler = _Talk()
+    _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        _log.setLevel(logging.NOTSET)

@@ -1,0 +1,50 @@
+"""`genomix predict`."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli.choices import Device, Form, Strand
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
+    sequences: Annotated[
+        list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES...")
+    ],
+    *,
+    output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
+    form: Annotated[Form, typer.Option("--format", help="Tab-separated columns, or one JSON object a line.")] = Form.tsv,
+    threshold: Annotated[float | None, typer.Option(help="A record whose best class has a lower probability is unclassified.")] = None,
+    max_ambiguous: Annotated[float | None, typer.Option(help="Largest fraction of letters other than A, C, G, T, U.")] = None,
+    strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
+    split_fasta: Annotated[
+        Path | None, typer.Option("--split-fasta", help="Folder for one FASTA file a predicted class.", metavar="DIR")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting, such as --set overlap=0.5; may be repeated.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
+) -> None:
+    """Classify new sequences: one row for each record, in input order."""
+    from genomix.bundle import load_bundle
+    from genomix.formats import open_records
+    from genomix.outputs import require_free
+    from genomix.predict import PredictSettings
+    from genomix.predict import predict as predict_records
+    from genomix.report.predictions import write_predictions
+    from genomix.settings import resolve
+
+    settings = resolve(PredictSettings, assignments=assignments or (), options={"threshold": threshold, "max_ambiguous": max_ambiguous})
+    if output != "-":
+        require_free(Path(output), force=force)
+    bundle = load_bundle(model, device=device.value)
+    records = chain.from_iterable(open_records(path) for path in sequences)
+    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None)
+    counts = write_predictions(predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, force=force)
+    total = sum(counts.values())
+    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    typer.echo(f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}"), err=True)

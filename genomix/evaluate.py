@@ -1,0 +1,87 @@
+"""How good a trained model is on one split of a dataset, beside baselines fitted on the same training split."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genomix.baselines import baseline_probabilities
+from genomix.bundle import Bundle
+from genomix.data.store import Dataset
+from genomix.errors import DataError
+from genomix.metrics import compare
+from genomix.outputs import atomic_file
+from genomix.predict import PredictSettings, Scorer, build_scorer
+
+
+def evaluate(
+    bundle: Bundle, dataset: Dataset, *, split: str = "test", settings: PredictSettings | None = None, baselines: bool = True, seed: int = 0
+) -> dict[str, Any]:
+    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`.
+
+    Args:
+        split: `train`, `validation` or `test`.
+        baselines: fit them on the training split of `dataset`, choose on its validation split.
+
+    Raises:
+        DataError: no records in the split, records too short for a token, or of a class that the model does not know.
+    """
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(f"no records in the {split} split", where=str(dataset.folder), hint="preprocess with another --split, or name one with --split-name")
+    labels = _labels(bundle, dataset, indices)
+    probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
+    others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines and len(dataset.indices("train")) else {}
+    if others and dataset.classes != bundle.classes:
+        raise DataError("the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines")
+    return compare(labels, bundle.classes, probabilities, others, split=split, groups=_related(dataset, indices), seed=seed)
+
+
+def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """Class probabilities of these records, float64 [record, class].
+
+    Raises:
+        DataError: a record is shorter than one token.
+    """
+    shortest = int(np.argmin(dataset.lengths[indices]))
+    if dataset.lengths[indices][shortest] < scorer.tokenizer.k:
+        record = dataset.records.iloc[indices[shortest]]
+        raise DataError(
+            f"{record['length']} bases, and the model's tokens have {scorer.tokenizer.k}",
+            where=f"{dataset.folder}, record '{record['id']}'",
+            hint="preprocess with a larger --min-length",
+        )
+    return np.stack([scores.probabilities for scores in scorer.score(dataset.codes(index) for index in indices)])
+
+
+def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:
+    """`metrics.json` in `folder`."""
+    path = folder / "metrics.json"
+    with atomic_file(path) as file:
+        json.dump(metrics, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+    return path
+
+
+def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """The records' labels as the model numbers them."""
+    unknown = sorted(set(dataset.classes) - set(bundle.classes))
+    numbers = {name: number for number, name in enumerate(bundle.classes)}
+    labels = np.array([numbers.get(dataset.classes[label], -1) for label in dataset.label_ids[indices]])
+    if (labels < 0).any():
+        raise DataError(
+            f"class {unknown[0]!r} is unknown to the model" + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            where=str(dataset.folder),
+            hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
+        )
+    return labels
+
+
+def _related(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
+    """What the bootstrap draws together: near-duplicate clusters, where they are known; else the user's groups."""
+    for column in ("cluster", "group"):
+        names = dataset.records[column].to_numpy()[indices].astype(str)
+        if (names != "").any():
+            return names
+    return None

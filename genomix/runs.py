@@ -1,0 +1,180 @@
+"""A run from the user's files to the run folder: prepare the data where needed, train, and write everything down.
+
+    run.toml          the resolved settings
+    dataset/          what preprocessing made, when the run began with sequence files
+    metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
+    model/            the trained model                      evaluation/    metrics.json of the test split
+    report.html       for people                             provenance.json
+"""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.splits import SPLITS
+from genomix.data.store import INFO_FILE, Dataset
+from genomix.errors import SettingsError, UsageError
+from genomix.metrics import summary_lines
+from genomix.outputs import atomic_file, require_free
+from genomix.report import DataSummary, ReportInputs, write_report
+from genomix.settings import resolve, to_toml
+from genomix.settings.run import RunSettings
+from genomix.train.history import read_history
+from genomix.train.provenance import begun_with
+from genomix.train.run import RunResult, train
+
+_log = logging.getLogger(__name__)
+
+SETTINGS_FILE = "run.toml"
+DATASET_FOLDER = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What a run has to show for itself."""
+
+    folder: Path
+    result: RunResult
+    report: Path
+
+    def summary(self) -> list[str]:
+        """Lines for the terminal; the first is the gain over the best baseline."""
+        if self.result.metrics is None:
+            return ["no test split, so nothing is known of how good the model is"]
+        return summary_lines(self.result.metrics)
+
+
+def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: bool = False, force: bool = False) -> FinishedRun:
+    """Train on a dataset folder, or on sequence files with labels, into a run folder.
+
+    Args:
+        sources: one dataset folder, or what `preprocess` takes.
+        resume: go on with the run that is in `folder`, where there is one.
+        force: replace it.
+
+    Raises:
+        OutputError: the folder exists, and neither `resume` nor `force` is on.
+        GenomixError: as preprocessing, training and evaluation raise.
+    """
+    going_on = resume and (folder / SETTINGS_FILE).exists()
+    if going_on:
+        _require_same(settings, folder)
+    else:
+        _start_afresh(folder, force=force)
+        _write_settings(settings, folder)
+    dataset = _dataset(sources, settings, folder, resume=going_on)
+    result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, resume=resume)
+    report = write_report(folder, report_inputs(result, dataset, settings, folder))
+    return FinishedRun(folder, result, report)
+
+
+def settings_of(folder: Path) -> RunSettings:
+    """The settings that a run folder was made with.
+
+    Raises:
+        UsageError: it holds no run.
+    """
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        raise UsageError("no run to resume here", hint="give the data to start one: genomix train SOURCES -o DIR")
+    return resolve(RunSettings, config=path, environment={})
+
+
+def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, folder: Path) -> ReportInputs:
+    """What the report of a run shows."""
+    model = result.bundle.model
+    return ReportInputs(
+        run=str(folder),
+        metrics=result.metrics,
+        history=read_history(folder / "metrics.jsonl"),
+        data=_data_summary(dataset),
+        settings=to_toml(settings),
+        provenance=result.provenance,
+        model={
+            "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+            "longest record read whole": f"{model.settings.max_tokens * result.bundle.tokenizer.stride:,} bases",
+            "links": model.settings.block.mixer.protocol.upper(),
+            "factors": str(len(model.blocks[0].mixer.offsets)),
+            "ends": "joined (circular molecules)" if dataset.circular else "open (linear molecules)",
+            "strands": result.bundle.strand,
+        },
+    )
+
+
+def _start_afresh(folder: Path, *, force: bool) -> None:
+    require_free(folder, force=force, marker=SETTINGS_FILE)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _write_settings(settings: RunSettings, folder: Path) -> None:
+    with atomic_file(folder / SETTINGS_FILE) as file:
+        file.write(to_toml(settings))
+
+
+def _require_same(settings: RunSettings, folder: Path) -> None:
+    """Raises SettingsError, naming the difference, when a run that is resumed was begun with other settings."""
+    begun, now = (_flat(each.model_dump(mode="json")) for each in (settings_of(folder), settings))
+    for name, value in now.items():
+        if begun[name] != value:
+            raise SettingsError(
+                f"{name} is {value!r}, and the run was begun with {begun[name]!r}", where=str(folder / SETTINGS_FILE), hint="train into another folder with -o, or replace this one with --force"
+            )
+
+
+def _flat(nest: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nest.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _dataset(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: bool) -> Dataset:
+    made = folder / DATASET_FOLDER
+    if resume and made.exists():
+        return Dataset.open(made)
+    if resume and not sources:
+        return Dataset.open(begun_with(folder))
+    if (ready := _dataset_folder(sources)) is None:
+        return preprocess(sources, settings.data, made)
+    return _ready(ready, settings.data)
+
+
+def _dataset_folder(sources: Sequence[str]) -> Path | None:
+    found = [Path(source) for source in sources if (Path(source) / INFO_FILE).exists()]
+    if found and len(sources) > 1:
+        raise UsageError(f"{found[0]} is a dataset folder, and training takes one alone", hint="preprocess all the files into one dataset")
+    return found[0] if found else None
+
+
+def _ready(folder: Path, wanted: PreprocessSettings) -> Dataset:
+    """A dataset that is there; settings that only preprocessing reads must not be asked for in vain."""
+    dataset = Dataset.open(folder)
+    if wanted not in {PreprocessSettings(), PreprocessSettings.model_validate(dataset.info["settings"])}:
+        raise UsageError(f"{folder} was preprocessed with other data settings", hint="preprocess again with these, or leave them out here")
+    return dataset
+
+
+def _data_summary(dataset: Dataset) -> DataSummary:
+    info, records = dataset.info, dataset.records
+    split = info["split"] or {}
+    table = records.groupby(["label", "split"]).size()
+    counts = {name: {part: int(table.get((name, part), 0)) for part in SPLITS} for name in dataset.classes}
+    return DataSummary(
+        counts=counts,
+        lengths=(int(dataset.lengths.min()), int(np.median(dataset.lengths)), int(dataset.lengths.max())),
+        split_method=split.get("method", "none"),
+        split_seed=split.get("seed", 0),
+        clusters=split.get("clusters"),
+        largest_cluster=split.get("largest_cluster"),
+        similarity=split.get("similarity"),
+        highest_similarity=split.get("highest_similarity_across"),
+        rejected=info["counts"]["rejected"],
+        sources=[(source["path"], source["sha256"] or "") for source in info["sources"]],
+    )

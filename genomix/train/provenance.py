@@ -1,0 +1,80 @@
+"""Where a model comes from: the summaries that its bundle carries, and the run's `provenance.json`."""
+
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from genomix import __version__
+from genomix.data.store import Dataset
+from genomix.errors import UsageError
+from genomix.outputs import atomic_file
+from genomix.train.loop import Training
+
+_FILE = "provenance.json"
+_LIBRARIES = ("torch", "lightning-fabric", "numpy", "scikit-learn", "biopython")
+_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "log_loss", "ece", "records")
+
+
+def summaries(training: Training, dataset: Dataset, metrics: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+    """The bundle's `training`, `dataset` and `evaluation`."""
+    progress = training.progress
+    return {
+        "training": {
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "validation_loss": progress.best_loss if len(dataset.indices("validation")) else None,
+            "seconds": round(seconds, 1),
+            "device": training.fabric.device.type,
+            "precision": training.settings.precision,
+            "seed": training.settings.seed,
+        },
+        "dataset": {
+            "dataset_sha256": dataset.digest,
+            **{f"{split}_records": len(dataset.indices(split)) for split in ("train", "validation", "test")},
+            "shortest_record": int(dataset.lengths.min()),
+            "longest_record": int(dataset.lengths.max()),
+        },
+        "evaluation": _evaluation(metrics) if metrics else None,
+    }
+
+
+def describe_run(dataset: Dataset) -> dict[str, Any]:
+    """What is known when a run begins: command, machine, versions, data."""
+    return {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "working_folder": str(Path.cwd()),
+        "dataset_folder": str(dataset.folder.resolve()),
+        "versions": {"genomix": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def write_provenance(folder: Path, content: dict[str, Any]) -> None:
+    """`provenance.json` of a run folder: written when the run begins, so that it can be resumed, and again with its results."""
+    with atomic_file(folder / _FILE) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def begun_with(folder: Path) -> Path:
+    """The dataset folder that the run in `folder` was begun with.
+
+    Raises:
+        UsageError: the run ended before that was written.
+    """
+    path = folder / _FILE
+    if not path.exists():
+        raise UsageError("the run stopped before it had read its data", where=str(folder), hint="give the data again: genomix train SOURCES -o DIR --resume")
+    return Path(json.loads(path.read_text(encoding="utf-8"))["dataset_folder"])
+
+
+def _evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
+    gain = metrics["gain"]
+    best = {"best_baseline": gain["baseline"], "gain_over_it": f"{gain['metric']} {gain['difference']:+.4f}"} if gain else {}
+    return {name: metrics[name] for name in _FIGURES} | best

@@ -1,0 +1,230 @@
+"""A whole training run, from a dataset to a run folder.
+
+The order: fix the network's size from the training records; start the weights; fit, choosing by the validation split; put the chosen weights back; read the
+test split once, beside the baselines; write the model.
+"""
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.data.batches import TrainingBatches
+from genomix.data.store import Dataset
+from genomix.errors import DataError
+from genomix.evaluate import evaluate, split_probabilities, write_metrics
+from genomix.metrics import headline
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.predict import PredictSettings, Scorer
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train.checkpoint import load_newest
+from genomix.train.history import History
+from genomix.train.loop import Progress, Training, fit
+from genomix.train.optim import build_optimizer, build_schedule, class_weights
+from genomix.train.provenance import describe_run, summaries, write_provenance
+from genomix.train.settings import TrainSettings
+from genomix.train.start import start_embedding
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run ends with: the model, the test split's metrics where there is a test split, and the content of `provenance.json`."""
+
+    bundle: Bundle
+    metrics: dict[str, Any] | None
+    provenance: dict[str, Any]
+
+
+def train(
+    dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings, folder: Path, *, resume: bool = False
+) -> RunResult:
+    """Train on the dataset's training split and fill `folder` with metrics.jsonl, checkpoints/, model/, evaluation/ and provenance.json.
+
+    Args:
+        resume: go on from the newest checkpoint in `folder`, or from the start where there is none.
+
+    Raises:
+        DataError: the dataset has no labelled training records, or fewer than two classes.
+        SettingsError: training diverged, or a checkpoint belongs to other data or settings.
+        Interrupted: a signal asked to stop; the state is saved.
+    """
+    started = time.monotonic()
+    if settings.strand == "auto":
+        settings = settings.model_copy(update={"strand": dataset.strand})
+    training, bundle = _prepare(dataset, tokenizer, model, settings, folder)
+    if resume:
+        _resume(training)
+    validation = dataset.indices("validation")
+    scorer = Scorer(
+        training.model, bundle.tokenizer, strand=settings.strand, circular=bundle.circular, settings=_predicting(settings)  # type: ignore[arg-type]  # Fabric's wrapper passes attributes through
+    )
+    validate = (lambda: _read_split(scorer, dataset, validation)) if len(validation) else None
+    if training.fabric.is_global_zero:
+        write_provenance(folder, describe_run(dataset))
+    with History(
+        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.fabric.is_global_zero
+    ) as history:
+        fit(training, validate, history)
+    bundle.model.load_state_dict(training.best)
+    return _finish(training, bundle, dataset, folder, time.monotonic() - started)
+
+
+def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: TokenizerSettings) -> ModelSettings:
+    """The settings with `max_tokens` lowered to the power-of-two multiple of a patch that holds a record of `longest` bases.
+
+    Factors beyond a record's length would never be trained. A network tied to absolute positions stays as it is.
+    """
+    if model.fixed_length:
+        return model
+    tokens = max(1, (longest if circular else longest - tokenizer.k + 1) // tokenizer.stride + 1)
+    positions = -(-tokens // model.patch)
+    rounded = model.patch * 2 ** (positions - 1).bit_length()
+    return model.model_copy(update={"max_tokens": min(model.max_tokens, rounded)})
+
+
+def step_count(settings: TrainSettings, batches_per_epoch: int) -> int:
+    """Updates of the whole run."""
+    if settings.steps:
+        return settings.steps
+    return min(settings.most_steps, max(settings.fewest_steps, settings.epochs * batches_per_epoch))
+
+
+def _prepare(
+    dataset: Dataset, tokenizer: TokenizerSettings, model_settings: ModelSettings, settings: TrainSettings, folder: Path
+) -> tuple[Training, Bundle]:
+    records = _training_records(dataset, build_tokenizer(tokenizer).k)
+    fabric = _fabric(settings)
+    model_settings = resized(model_settings, int(dataset.lengths[records].max()), circular=dataset.circular, tokenizer=tokenizer)
+    torch.manual_seed(settings.seed)
+    model = new_model(model_settings, tokenizer, len(dataset.classes))
+    if settings.embedding_start == "spectral":
+        start_embedding(model, dataset, records, tokenizer, strand=settings.strand, seed=settings.seed)
+    batches = _batches(dataset, records, tokenizer, model_settings, settings)
+    steps = step_count(settings, max(1, len(batches.plan(0)) // fabric.world_size))
+    weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
+    wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
+    training = Training(
+        fabric=fabric,
+        model=wrapped,
+        optimizer=optimizer,
+        schedule=build_schedule(optimizer, steps, settings.warmup),
+        batches=batches,
+        loss=nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing).to(fabric.device),
+        steps=steps,
+        settings=settings,
+        checkpoints=folder / "checkpoints",
+        fingerprint=_fingerprint(dataset, tokenizer, model_settings, settings),
+        progress=Progress(),
+        best={},
+    )
+    _announce(model, dataset, records, training)
+    return training, Bundle(model, tokenizer, dataset.classes, settings.strand, dataset.circular)
+
+
+def _training_records(dataset: Dataset, shortest: int) -> np.ndarray:
+    """Records of the training split; refuses what can't be trained on."""
+    records = dataset.indices("train")
+    where = str(dataset.folder)
+    if not len(records):
+        raise DataError("no labelled records to train on", where=where, hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
+    if len(np.unique(dataset.label_ids[records])) < 2:
+        raise DataError("the training split has one class only; telling classes apart needs two", where=where)
+    if int(dataset.lengths.min()) < shortest:
+        name = dataset.records["id"].iloc[int(dataset.lengths.argmin())]
+        raise DataError(
+            f"record {name!r} has {int(dataset.lengths.min())} bases, and a token has {shortest}", where=where, hint="a larger --min-length, or a smaller tokenizer.k"
+        )
+    return records
+
+
+def _fabric(settings: TrainSettings) -> Fabric:
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=settings.devices,
+        # Short records leave the last factors out, so a process may have parameters without a gradient.
+        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
+    )
+    fabric.launch()
+    return fabric
+
+
+def _batches(
+    dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings
+) -> TrainingBatches:
+    return TrainingBatches(
+        dataset,
+        records,
+        build_tokenizer(tokenizer),
+        settings.augment,
+        strand=settings.strand,
+        max_tokens=model.max_tokens,
+        token_budget=settings.token_budget,
+        max_records=settings.max_records,
+        seed=settings.seed,
+    )
+
+
+def _predicting(settings: TrainSettings) -> PredictSettings:
+    return PredictSettings(token_budget=settings.token_budget)
+
+
+def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> dict[str, float]:
+    figures = headline(dataset.label_ids[indices], split_probabilities(scorer, dataset, indices))
+    return {"loss": figures["log_loss"], **{name: figures[name] for name in ("accuracy", "macro_f1")}}
+
+
+def _fingerprint(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> str:
+    """Names what must be equal for a checkpoint to be continued."""
+    parts = [dataset.digest, *(each.model_dump_json() for each in (tokenizer, model, settings))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _resume(training: Training) -> None:
+    state = load_newest(training.checkpoints)
+    if state is None:
+        _log.info("no checkpoint in %s: starting from the beginning", training.checkpoints)
+        return
+    if state["fingerprint"] != training.fingerprint:
+        raise DataError(
+            "the checkpoint belongs to other data or settings", where=str(training.checkpoints), hint="train into another folder, or give the data and settings of run.toml"
+        )
+    training.restore(state)
+    _log.info("resuming after step %d of %d", training.progress.step, training.steps)
+
+
+def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training: Training) -> None:
+    _log.info(
+        "training %s parameters on %d records of %d classes, %s bases: %d steps on %s",
+        f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        len(records),
+        len(dataset.classes),
+        f"{int(dataset.lengths[records].sum()):,}",
+        training.steps,
+        training.fabric.device,
+    )
+
+
+def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, seconds: float) -> RunResult:
+    """Test split, model and provenance, written by the first rank only."""
+    metrics = None
+    if len(dataset.indices("test")):
+        metrics = evaluate(bundle, dataset, split="test", settings=_predicting(training.settings), seed=training.settings.seed)
+    bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))
+    provenance = describe_run(dataset) | bundle.provenance
+    if training.fabric.is_global_zero:
+        if metrics:
+            write_metrics(metrics, folder / "evaluation")
+        save_bundle(bundle, folder / "model", force=True)
+        write_provenance(folder, provenance)
+    return RunResult(bundle, metrics, provenance)

@@ -1,0 +1,59 @@
+"""How a network is trained."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from genomix.data.augment import AugmentSettings
+
+
+class TrainSettings(BaseModel):
+    """Training, model choice and what it runs on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seed: int = Field(default=0, ge=0)
+    """Draws the starting weights, the order of records and their changes."""
+    strand: Literal["auto", "both", "forward"] = "auto"
+    """`both` trains and predicts on either strand; `forward` is for transcripts and whatever changes meaning when reversed; auto is as the data set says."""
+    steps: int = Field(default=0, ge=0)
+    """Updates; 0 lets the number of training records decide (see `epochs`, `fewest_steps`, `most_steps`)."""
+    epochs: int = Field(default=20, ge=1)
+    """Times that each training record is seen, where `steps` is 0."""
+    fewest_steps: int = Field(default=300, ge=1)
+    """Updates that a small data set gets all the same."""
+    most_steps: int = Field(default=3_000, ge=1)
+    """Updates that a large data set stops at."""
+    token_budget: int = Field(default=262_144, ge=1)
+    """Tokens of a padded batch."""
+    max_records: int = Field(default=16, ge=1)
+    """Records of a batch, at most."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """AdamW's, after the warm-up; a cosine takes it to zero."""
+    embedding_rate: float = Field(default=0.1, gt=0)
+    """Learning rate of the embedding, as a fraction of the others'."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's, on matrices only."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Fraction of the steps in which the learning rate rises."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of a gradient."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a label that is spread over all classes."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """`balanced` weighs a record by the inverse of its class's frequency."""
+    embedding_start: Literal["spectral", "random"] = "spectral"
+    """Start the k-mer embedding from the training records' k-mer frequencies (k up to 7, no labels used), or at random."""
+    validations: int = Field(default=20, ge=1)
+    """How many times the validation split is read in a whole run."""
+    patience: int = Field(default=10, ge=1)
+    """Validations in a row without a lower loss after which training stops."""
+    checkpoint_steps: int = Field(default=100, ge=1)
+    """Steps between two checkpoints."""
+    augment: AugmentSettings = AugmentSettings()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes matrix products in bfloat16; weights stay fp32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What to train on; auto takes an accelerator where there is one."""
+    devices: int = Field(default=1, ge=1)
+    """Processes, one a device (under torchrun or SLURM theirs must agree)."""
