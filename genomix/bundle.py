@@ -23,6 +23,7 @@ from genomix.card import model_card
 from genomix.data.augment import Strand
 from genomix.errors import DataError, InputMissing, UsageError
 from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.nn.links import link_offsets
 from genomix.outputs import atomic_folder
 from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 
@@ -49,6 +50,13 @@ class Bundle:
     strand: Strand
     circular: bool
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def offsets(self) -> tuple[tuple[int, ...], ...]:
+        """The links of each factor of a block."""
+        settings = self.model.settings
+        mixer = settings.block.mixer
+        return link_offsets(mixer.protocol, -(-settings.max_tokens // settings.patch), mixer.links)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -118,11 +126,17 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputMissing("no model here: a model is a folder with model.json in it", where=str(folder), hint="genomix train writes one to RUN/model") from error
+        raise InputMissing(
+            "no model here: a model is a folder with model.json in it", where=str(folder), hint="genomix train writes one to RUN/model"
+        ) from error
     except ValueError as error:
         raise DataError("not JSON", where=str(path), hint=_TRAIN_AGAIN) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise DataError(f"a model of another program: expected \"format\": \"{FORMAT}\"", where=str(path), hint="genomix reads the models that genomix train wrote")
+        raise DataError(
+            f'a model of another program: expected "format": "{FORMAT}"',
+            where=str(path),
+            hint="genomix reads the models that genomix train wrote",
+        )
     schema = description.get("schema_version")
     if not isinstance(schema, int) or schema > SCHEMA_VERSION:
         raise DataError(f"schema version {schema}, and this genomix reads up to {SCHEMA_VERSION}", where=str(path), hint="update genomix")
@@ -217,7 +231,7 @@ def _require_same_tensors(model: Classifier, weights: dict[str, torch.Tensor], f
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if expected == found:
         return
-    name = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))[0]
+    name = min(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     raise DataError(
         f"tensor '{name}' has shape {found.get(name, 'none: it is missing')}, and the architecture asks for {expected.get(name, 'no such tensor')}",
         where=str(folder / _WEIGHTS),

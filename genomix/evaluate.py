@@ -28,13 +28,21 @@ def evaluate(
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
     """
     indices = dataset.indices(split)
+    if len(indices) and dataset.label_ids[indices].min() < 0:
+        raise DataError(f"records of the {split} split have no label", where=str(dataset.folder))
     if not len(indices):
-        raise DataError(f"no records in the {split} split", where=str(dataset.folder), hint="preprocess with another --split, or name one with --split-name")
+        raise DataError(
+            f"no records in the {split} split",
+            where=str(dataset.folder),
+            hint="preprocess with another --split, or name one with --split-name",
+        )
     labels = _labels(bundle, dataset, indices)
     probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
     others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines and len(dataset.indices("train")) else {}
     if others and dataset.classes != bundle.classes:
-        raise DataError("the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines")
+        raise DataError(
+            "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
+        )
     return compare(labels, bundle.classes, probabilities, others, split=split, groups=_related(dataset, indices), seed=seed)
 
 

@@ -102,7 +102,7 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
 
 
 def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
-    """Refuse to overwrite what exists. An empty folder is free.
+    """Refuse to overwrite what exists. An empty folder is free, and so is a pipe or a device.
 
     Args:
         marker: pattern of a file that a folder must hold for `force` to replace it: a slip of the pen must not delete somebody's data.
@@ -110,7 +110,7 @@ def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
     Raises:
         OutputError: `path` exists and may not be replaced.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not (path.is_file() or path.is_dir()) or (path.is_dir() and not any(path.iterdir())):
         return
     if not force:
         kind = "folder" if path.is_dir() else "file"

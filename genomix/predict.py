@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
 
 from genomix.bundle import Bundle
 from genomix.data.augment import Strand, reverse_complement
 from genomix.data.batches import collate, fill_batches, max_bases, tokenize
-from genomix.nn.classifier import Classifier
 from genomix.records import OTHER, Prediction, SequenceRecord, encode_bases
 from genomix.tokenizers import Tokenizer
 
@@ -36,6 +36,14 @@ class PredictSettings(BaseModel):
     """Tokens of a padded batch; more needs more memory."""
     max_records: int = Field(default=64, ge=1)
     """Windows of a batch, at most."""
+
+
+class PredictTables(BaseModel):
+    """The one table of the settings that prediction reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    predict: PredictSettings = PredictSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +71,24 @@ class Scorer:
     """A network with all it needs to score base codes of any length.
 
     Args:
+        network: a classifier, (tokens, lengths, circular) -> logits, in evaluation mode.
+        max_tokens: of the longest window.
         strand: `both` averages a record's two strands.
         circular: whether the molecules are; a record that fits in one window is then read as a ring.
     """
 
     def __init__(
         self,
-        model: Classifier,
+        network: nn.Module,
         tokenizer: Tokenizer,
         *,
+        max_tokens: int,
         strand: Strand,
         circular: bool,
         settings: PredictSettings,
     ) -> None:
-        self.model, self.tokenizer, self.settings = model, tokenizer, settings
-        self.circular = circular
+        self.network, self.tokenizer, self.settings = network, tokenizer, settings
+        self.max_tokens, self.circular = max_tokens, circular
         self.strands = 2 if strand == "both" else 1
 
     def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:
@@ -105,10 +116,9 @@ class Scorer:
 
     def windows(self, length: int) -> list[tuple[int, int]]:
         """The spans that a record of `length` bases is read in: itself, or evenly spaced overlapping windows that cover it."""
-        most = self.model.settings.max_tokens
-        if length <= max_bases(most, self.tokenizer, circular=self.circular):
+        if length <= max_bases(self.max_tokens, self.tokenizer, circular=self.circular):
             return [(0, length)]
-        size = max_bases(most, self.tokenizer)
+        size = max_bases(self.max_tokens, self.tokenizer)
         count = max(1, int(np.ceil((length - size) / max(1, int(size * (1 - self.settings.overlap)))))) + 1
         return [(int(start), int(start) + size) for start in np.linspace(0, length - size, count).round()]
 
@@ -133,10 +143,10 @@ class Scorer:
         return result
 
     def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> np.ndarray:
-        device = next(self.model.parameters()).device
+        device = next(self.network.parameters()).device
         batch = collate(tokens, circular, [-1] * len(tokens), range(len(tokens))).to(device)
         with torch.inference_mode():
-            logits = self.model(batch.tokens, batch.lengths, batch.circular)
+            logits = self.network(batch.tokens, batch.lengths, batch.circular)
         return torch.softmax(logits.double(), dim=1).cpu().numpy()
 
 
@@ -147,7 +157,14 @@ def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | 
         strand: other than the one that the model was trained for.
     """
     bundle.model.eval()
-    return Scorer(bundle.model, bundle.tokenizer, strand=strand or bundle.strand, circular=bundle.circular, settings=settings)
+    return Scorer(
+        bundle.model,
+        bundle.tokenizer,
+        max_tokens=bundle.model.settings.max_tokens,
+        strand=strand or bundle.strand,
+        circular=bundle.circular,
+        settings=settings,
+    )
 
 
 def _merge(probabilities: np.ndarray, weights: Sequence[int]) -> Scores:
@@ -213,4 +230,3 @@ def _decide(record: SequenceRecord, scores: Scores, classes: Sequence[str], thre
         windows=scores.windows,
         probabilities=tuple(scores.probabilities.tolist()),
     )
-

@@ -23,7 +23,7 @@ def _code_table() -> bytes:
 
 _CODES = _code_table()
 _COMPLEMENT = bytes([3, 2, 1, 0, OTHER, *range(5, 256)])
-_LETTERS = bytes(b"ACGTN") + bytes([ord("N")]) * 251
+_LETTERS = b"ACGTN" + bytes([ord("N")]) * 251
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """A run from the user's files to the run folder: prepare the data where needed, train, and write everything down.
 
-    run.toml          the resolved settings
-    dataset/          what preprocessing made, when the run began with sequence files
-    metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
-    model/            the trained model                      evaluation/    metrics.json of the test split
-    report.html       for people                             provenance.json
+run.toml          the resolved settings
+dataset/          what preprocessing made, when the run began with sequence files
+metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
+model/            the trained model                      evaluation/    metrics.json of the test split
+report.html       for people                             provenance.json
 """
 
 import logging
@@ -100,7 +100,7 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
             "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
             "longest record read whole": f"{model.settings.max_tokens * result.bundle.tokenizer.stride:,} bases",
             "links": model.settings.block.mixer.protocol.upper(),
-            "factors": str(len(model.blocks[0].mixer.offsets)),
+            "factors": str(len(result.bundle.offsets)),
             "ends": "joined (circular molecules)" if dataset.circular else "open (linear molecules)",
             "strands": result.bundle.strand,
         },
@@ -124,7 +124,9 @@ def _require_same(settings: RunSettings, folder: Path) -> None:
     for name, value in now.items():
         if begun[name] != value:
             raise SettingsError(
-                f"{name} is {value!r}, and the run was begun with {begun[name]!r}", where=str(folder / SETTINGS_FILE), hint="train into another folder with -o, or replace this one with --force"
+                f"{name} is {value!r}, and the run was begun with {begun[name]!r}",
+                where=str(folder / SETTINGS_FILE),
+                hint="train into another folder with -o, or replace this one with --force",
             )
 
 
@@ -174,7 +176,7 @@ def _data_summary(dataset: Dataset) -> DataSummary:
         clusters=split.get("clusters"),
         largest_cluster=split.get("largest_cluster"),
         similarity=split.get("similarity"),
-        highest_similarity=split.get("highest_similarity_across"),
+        highest_similarity=split.get("highest_similarity"),
         rejected=info["counts"]["rejected"],
         sources=[(source["path"], source["sha256"] or "") for source in info["sources"]],
     )

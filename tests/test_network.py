@@ -99,7 +99,7 @@ def dense_block(block, x, shape, *, circular):
 
 
 def dense_stem(stem, x, *, circular):
-    n, half, kernel = len(x), stem.half, stem.convolution.weight
+    n, half, kernel = len(x), stem.beyond, stem.convolution.weight
     rows = []
     for i in range(n):
         total = stem.convolution.bias
@@ -162,7 +162,9 @@ def test_the_published_network_equals_its_dense_form(length):
 # ---- what may not change a record's result ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [settings(), settings("chord"), settings(stem_kernel=9), published()], ids=["cdil", "chord", "wide stem", "published"])
+@pytest.mark.parametrize(
+    "shape", [settings(), settings("chord"), settings(stem_kernel=9), published()], ids=["cdil", "chord", "wide stem", "published"]
+)
 def test_batch_mates_and_padding_change_nothing(shape):
     model = network(shape)
     sequences = [tokens_of(length, seed=length) for length in (1, 2, 5, 16, 17, 63, 64)]

@@ -29,7 +29,9 @@ def dense_mix(values, weights, lengths, circular, offsets):
                     j = (i + offset) % n if circular[b] else i + offset
                     if abs(offset) < n and 0 <= j < n:
                         entries[i, j] = entries.get((i, j), 0) + weights[b, h, link, i]
-            matrix = torch.stack([torch.stack([torch.as_tensor(entries.get((i, j), 0.0), dtype=values.dtype) for j in range(width)]) for i in range(width)])
+            matrix = torch.stack(
+                [torch.stack([torch.as_tensor(entries.get((i, j), 0.0), dtype=values.dtype) for j in range(width)]) for i in range(width)]
+            )
             size = channels // heads
             clean = torch.cat([values[b, h * size : (h + 1) * size, :n], torch.zeros(size, width - n, dtype=values.dtype)], dim=1)
             out.append((matrix @ clean.T).T)

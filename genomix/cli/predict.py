@@ -12,7 +12,7 @@ from genomix.cli.choices import Device, Form, Strand
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
     sequences: Annotated[
-        list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES...")
+        list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
     ],
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
@@ -24,7 +24,7 @@ def predict(
         Path | None, typer.Option("--split-fasta", help="Folder for one FASTA file a predicted class.", metavar="DIR")
     ] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting, such as --set overlap=0.5; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.overlap=0.5; may be repeated.")
     ] = None,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
@@ -33,12 +33,13 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.formats import open_records
     from genomix.outputs import require_free
-    from genomix.predict import PredictSettings
+    from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import write_predictions
     from genomix.settings import resolve
 
-    settings = resolve(PredictSettings, assignments=assignments or (), options={"threshold": threshold, "max_ambiguous": max_ambiguous})
+    options = {"predict.threshold": threshold, "predict.max_ambiguous": max_ambiguous}
+    settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
     if output != "-":
         require_free(Path(output), force=force)
     bundle = load_bundle(model, device=device.value)

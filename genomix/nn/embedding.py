@@ -24,9 +24,7 @@ class PatchEmbedding(nn.Module):
         patches = self.positions(width)
         tokens = F.pad(tokens, (0, patches * self.patch - width), value=-1).view(batch * patches, self.patch)
         valid = tokens >= 0
-        total = F.embedding_bag(
-            tokens.clamp(min=0), self.weight, mode="sum", per_sample_weights=valid.to(self.weight.dtype)
-        )
+        total = F.embedding_bag(tokens.clamp(min=0), self.weight, mode="sum", per_sample_weights=valid.to(self.weight.dtype))
         mean = total / valid.sum(1, keepdim=True).clamp(min=1)
         return mean.view(batch, patches, -1).transpose(1, 2)
 
@@ -43,7 +41,7 @@ class Stem(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.half = kernel // 2
+        self.beyond = kernel // 2
         self.convolution = nn.Conv1d(inputs, outputs, kernel)
 
     def forward(
@@ -53,13 +51,13 @@ class Stem(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch outputs position"]:
         inside = positions_inside(lengths, embedded.shape[2])
-        padded = F.pad(embedded.masked_fill(~inside, 0), (self.half, self.half))
+        padded = F.pad(embedded.masked_fill(~inside, 0), (self.beyond, self.beyond))
         for record in torch.nonzero(circular).flatten().tolist():
             self._join_ends(padded[record], int(lengths[record]))
         return self.convolution(padded)
 
     def _join_ends(self, padded: Float[Tensor, "inputs width"], length: int) -> None:
         """Write what lies beyond each end of a ring into the padding, in place; a ring shorter than the kernel goes round more than once."""
-        ring = padded[:, self.half : self.half + length].clone()
-        round_trip = torch.arange(-self.half, length + self.half, device=padded.device) % length
-        padded[:, : length + 2 * self.half] = ring[:, round_trip]
+        ring = padded[:, self.beyond : self.beyond + length].clone()
+        round_trip = torch.arange(-self.beyond, length + self.beyond, device=padded.device) % length
+        padded[:, : length + 2 * self.beyond] = ring[:, round_trip]

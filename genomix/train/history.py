@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from tqdm import tqdm
@@ -27,7 +27,7 @@ class History:
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=not (writes and sys.stderr.isatty()), dynamic_ncols=True)
         self._validation = ""
 
-    def __enter__(self) -> "History":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -35,7 +35,7 @@ class History:
         if self._writes:
             self._file.close()
 
-    def step(self, step: int, epoch: int, loss: float, learning_rate: float, lengths: Tensor, seconds: float) -> None:
+    def step(self, step: int, epoch: int, *, loss: float, learning_rate: float, lengths: Tensor, seconds: float) -> None:
         """After an update.
 
         Args:

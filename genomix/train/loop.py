@@ -66,6 +66,11 @@ class Training:
     best: dict[str, Tensor]
     """Weights with the lowest validation loss."""
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the last update, without the embedding's factor."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
     def state(self) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint,
@@ -101,13 +106,18 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             started = time.perf_counter()
             loss = _step(training, batch)
             progress.step += 1
-            history.step(progress.step, progress.epoch, loss, training.schedule.get_last_lr()[-1], batch.lengths, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            history.step(
+                progress.step, progress.epoch, loss=loss, learning_rate=training.learning_rate, lengths=batch.lengths, seconds=seconds
+            )
             if validate and (progress.step % every == 0 or progress.step == training.steps):
                 _validate(training, validate, history)
             if progress.step % settings.checkpoint_steps == 0 or stop_requested():
                 _save(training)
             if stop_requested() and progress.step < training.steps:
-                raise Interrupted(f"stopped after step {progress.step} of {training.steps}, state saved", hint="the same command with --resume goes on")
+                raise Interrupted(
+                    f"stopped after step {progress.step} of {training.steps}, state saved", hint="the same command with --resume goes on"
+                )
             if progress.waited >= settings.patience:
                 _log.info("no lower validation loss in %d validations: stopping at step %d", progress.waited, progress.step)
                 break
@@ -120,9 +130,7 @@ def _batches(training: Training) -> Iterator[Batch]:
     """Batches from where the run is to its end, epoch after epoch, keeping count of the place."""
     progress, fabric = training.progress, training.fabric
     while progress.step < training.steps:
-        for batch in training.batches.epoch(
-            progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size
-        ):
+        for batch in training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size):
             progress.step_in_epoch += 1
             yield batch.to(fabric.device)
             if progress.step >= training.steps or progress.waited >= training.settings.patience:
@@ -139,6 +147,7 @@ def _step(training: Training, batch: Batch) -> float:
     loss = training.loss(training.model(batch.tokens, batch.lengths, batch.circular), batch.labels)
     fabric.backward(loss)
     norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
+    assert norm is not None, "only a sharded strategy gives none"
     _require_finite(float(loss.detach()), float(norm), progress.step + 1)
     training.optimizer.step()
     training.schedule.step()

@@ -70,7 +70,11 @@ def begun_with(folder: Path) -> Path:
     """
     path = folder / _FILE
     if not path.exists():
-        raise UsageError("the run stopped before it had read its data", where=str(folder), hint="give the data again: genomix train SOURCES -o DIR --resume")
+        raise UsageError(
+            "the run stopped before it had read its data",
+            where=str(folder),
+            hint="give the data again: genomix train SOURCES -o DIR --resume",
+        )
     return Path(json.loads(path.read_text(encoding="utf-8"))["dataset_folder"])
 
 

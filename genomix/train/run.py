@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.data.augment import Strand
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
 from genomix.errors import DataError
@@ -59,14 +60,19 @@ def train(
         Interrupted: a signal asked to stop; the state is saved.
     """
     started = time.monotonic()
-    if settings.strand == "auto":
-        settings = settings.model_copy(update={"strand": dataset.strand})
-    training, bundle = _prepare(dataset, tokenizer, model, settings, folder)
+    records = _training_records(dataset, build_tokenizer(tokenizer).k)
+    recipe = _decide(dataset, records, tokenizer, model, settings)
+    training, bundle = _prepare(dataset, records, recipe, folder)
     if resume:
         _resume(training)
     validation = dataset.indices("validation")
     scorer = Scorer(
-        training.model, bundle.tokenizer, strand=settings.strand, circular=bundle.circular, settings=_predicting(settings)  # type: ignore[arg-type]  # Fabric's wrapper passes attributes through
+        training.model,
+        bundle.tokenizer,
+        max_tokens=recipe.model.max_tokens,
+        strand=recipe.strand,
+        circular=dataset.circular,
+        settings=_predicting(settings),
     )
     validate = (lambda: _read_split(scorer, dataset, validation)) if len(validation) else None
     if training.fabric.is_global_zero:
@@ -99,17 +105,35 @@ def step_count(settings: TrainSettings, batches_per_epoch: int) -> int:
     return min(settings.most_steps, max(settings.fewest_steps, settings.epochs * batches_per_epoch))
 
 
-def _prepare(
-    dataset: Dataset, tokenizer: TokenizerSettings, model_settings: ModelSettings, settings: TrainSettings, folder: Path
-) -> tuple[Training, Bundle]:
-    records = _training_records(dataset, build_tokenizer(tokenizer).k)
+@dataclass(frozen=True, slots=True)
+class _Recipe:
+    """The settings that hold for this dataset: the network's size and the strand are decided."""
+
+    tokenizer: TokenizerSettings
+    model: ModelSettings
+    training: TrainSettings
+    strand: Strand
+
+    def fingerprint(self, dataset: Dataset) -> str:
+        """Names what must be equal for a checkpoint to be continued."""
+        parts = [dataset.digest, self.strand, *(each.model_dump_json() for each in (self.tokenizer, self.model, self.training))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> _Recipe:
+    longest = int(dataset.lengths[records].max())
+    model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
+    return _Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
+
+
+def _prepare(dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Path) -> tuple[Training, Bundle]:
+    settings = recipe.training
     fabric = _fabric(settings)
-    model_settings = resized(model_settings, int(dataset.lengths[records].max()), circular=dataset.circular, tokenizer=tokenizer)
     torch.manual_seed(settings.seed)
-    model = new_model(model_settings, tokenizer, len(dataset.classes))
+    model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
     if settings.embedding_start == "spectral":
-        start_embedding(model, dataset, records, tokenizer, strand=settings.strand, seed=settings.seed)
-    batches = _batches(dataset, records, tokenizer, model_settings, settings)
+        start_embedding(model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed)
+    batches = _batches(dataset, records, recipe)
     steps = step_count(settings, max(1, len(batches.plan(0)) // fabric.world_size))
     weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
@@ -123,12 +147,12 @@ def _prepare(
         steps=steps,
         settings=settings,
         checkpoints=folder / "checkpoints",
-        fingerprint=_fingerprint(dataset, tokenizer, model_settings, settings),
+        fingerprint=recipe.fingerprint(dataset),
         progress=Progress(),
         best={},
     )
     _announce(model, dataset, records, training)
-    return training, Bundle(model, tokenizer, dataset.classes, settings.strand, dataset.circular)
+    return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
 
 
 def _training_records(dataset: Dataset, shortest: int) -> np.ndarray:
@@ -136,13 +160,17 @@ def _training_records(dataset: Dataset, shortest: int) -> np.ndarray:
     records = dataset.indices("train")
     where = str(dataset.folder)
     if not len(records):
-        raise DataError("no labelled records to train on", where=where, hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
+        raise DataError(
+            "no labelled records to train on", where=where, hint="give labels: NAME=file.fa, class folders, --labels, --label-regex"
+        )
     if len(np.unique(dataset.label_ids[records])) < 2:
         raise DataError("the training split has one class only; telling classes apart needs two", where=where)
     if int(dataset.lengths.min()) < shortest:
         name = dataset.records["id"].iloc[int(dataset.lengths.argmin())]
         raise DataError(
-            f"record {name!r} has {int(dataset.lengths.min())} bases, and a token has {shortest}", where=where, hint="a larger --min-length, or a smaller tokenizer.k"
+            f"record {name!r} has {int(dataset.lengths.min())} bases, and a token has {shortest}",
+            where=where,
+            hint="a larger --min-length, or a smaller tokenizer.k",
         )
     return records
 
@@ -159,16 +187,15 @@ def _fabric(settings: TrainSettings) -> Fabric:
     return fabric
 
 
-def _batches(
-    dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings
-) -> TrainingBatches:
+def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe) -> TrainingBatches:
+    settings = recipe.training
     return TrainingBatches(
         dataset,
         records,
-        build_tokenizer(tokenizer),
+        build_tokenizer(recipe.tokenizer),
         settings.augment,
-        strand=settings.strand,
-        max_tokens=model.max_tokens,
+        strand=recipe.strand,
+        max_tokens=recipe.model.max_tokens,
         token_budget=settings.token_budget,
         max_records=settings.max_records,
         seed=settings.seed,
@@ -184,12 +211,6 @@ def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> dict[s
     return {"loss": figures["log_loss"], **{name: figures[name] for name in ("accuracy", "macro_f1")}}
 
 
-def _fingerprint(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> str:
-    """Names what must be equal for a checkpoint to be continued."""
-    parts = [dataset.digest, *(each.model_dump_json() for each in (tokenizer, model, settings))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def _resume(training: Training) -> None:
     state = load_newest(training.checkpoints)
     if state is None:
@@ -197,7 +218,9 @@ def _resume(training: Training) -> None:
         return
     if state["fingerprint"] != training.fingerprint:
         raise DataError(
-            "the checkpoint belongs to other data or settings", where=str(training.checkpoints), hint="train into another folder, or give the data and settings of run.toml"
+            "the checkpoint belongs to other data or settings",
+            where=str(training.checkpoints),
+            hint="train into another folder, or give the data and settings of run.toml",
         )
     training.restore(state)
     _log.info("resuming after step %d of %d", training.progress.step, training.steps)

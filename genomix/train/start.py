@@ -27,7 +27,9 @@ _NEGLIGIBLE = 1e-3
 """Components below this fraction of the first one's singular value are noise that dividing would blow up."""
 
 
-def start_embedding(model: Classifier, dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, *, strand: Strand, seed: int) -> bool:
+def start_embedding(
+    model: Classifier, dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, *, strand: Strand, seed: int
+) -> bool:
     """Write the spectral start into the model's embedding; False, with the weights untouched, where it does not apply."""
     if tokenizer.kind != "kmer" or tokenizer.canonical or tokenizer.k > LONGEST_SPECTRAL_K or len(records) < 2:
         return False

@@ -57,9 +57,7 @@ class Paramixer(nn.Module):
         self.reach = factor_reach(settings.protocol, len(self.offsets), settings.links)
         hidden = settings.value_hidden
         self.value = perceptron(channels, hidden, channels) if hidden else Pointwise(channels, channels)
-        self.factors = nn.ModuleList(perceptron(channels, settings.hidden, settings.heads * len(links)) for links in self.offsets)
-        if settings.start == "average":
-            self._start_as_average(settings.hidden)
+        self.factors = nn.ModuleList(self._factor(channels, len(links), settings) for links in self.offsets)
 
     def forward(
         self,
@@ -80,8 +78,11 @@ class Paramixer(nn.Module):
             mixed = mixed + link_mix(mixed, weights, taking_part, circular, offsets)
         return mixed
 
-    def _start_as_average(self, hidden: int) -> None:
-        for factor, offsets in zip(self.factors, self.offsets, strict=True):
-            last = factor[-1]
-            nn.init.normal_(last.weight, std=0.5 / hidden**0.5 / len(offsets))
-            nn.init.constant_(last.bias, 0.5 / len(offsets))
+    @staticmethod
+    def _factor(channels: int, links: int, settings: MixerSettings) -> nn.Sequential:
+        """The perceptron f_m: a position's channels -> the weights of its links, for every head."""
+        last = Pointwise(settings.hidden, settings.heads * links)
+        if settings.start == "average":
+            nn.init.normal_(last.weight, std=0.5 / settings.hidden**0.5 / links)
+            nn.init.constant_(last.bias, 0.5 / links)
+        return nn.Sequential(Pointwise(channels, settings.hidden), nn.GELU(), last)

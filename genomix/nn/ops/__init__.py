@@ -24,7 +24,7 @@ def _(grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: 
     return torch.empty_like(values), torch.empty_like(weights)
 
 
-def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, ARG001 - torch's own signature
+def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - torch's own signature
     values, weights, lengths, circular, offsets = inputs
     ctx.save_for_backward(values, weights, lengths, circular)
     ctx.offsets = offsets

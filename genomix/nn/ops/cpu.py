@@ -27,9 +27,7 @@ def forward(values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, 
     return _zero_padding(result.view(values.shape), inside)
 
 
-def backward(
-    grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]
-) -> tuple[Tensor, Tensor]:
+def backward(grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]) -> tuple[Tensor, Tensor]:
     """Gradients of `forward` for its values and its weights, from the gradient of its result."""
     inside = _inside(lengths, values.shape[2])
     if inside is not None:

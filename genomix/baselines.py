@@ -1,0 +1,175 @@
+"""What a network must beat: classifiers that look at composition only, from scikit-learn.
+
+    majority     the class frequencies of the train split, for every record
+    length_gc    logistic regression on the logarithm of the length and the GC content
+    kmer4 kmer6  logistic regression on k-mer frequencies
+
+Fitted on the train split. The strength of the regularisation is chosen on the validation split: highest macro-F1, the figure that the gain is given in,
+and the lowest log loss of equals. Frequencies go in as square roots (the Hellinger transform, which evens out the variances of rare and common k-mers:
+as good as plain frequencies on genomes, better on records of 2 kb, whose missing k-mers also tell their length), each feature standardised.
+"""
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from genomix.data.augment import Strand
+from genomix.data.frequencies import complement_order, kmer_frequencies
+from genomix.data.store import Dataset
+from genomix.errors import DataError
+from genomix.metrics import headline
+
+_log = logging.getLogger(__name__)
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Values of scikit-learn's C to choose from; larger is less regularised."""
+
+DEFAULT_STRENGTH = 0.1
+"""C where there is no validation split: near the best on sets of 300 to 5,000 records."""
+
+MOST_RECORDS = 20_000
+"""A larger train or validation split is sampled: logistic regression has learned what it can by then, and the features stay under 400 MB."""
+
+_RECORDS_AT_ONCE = 1024
+_MOST_ITERATIONS = 300
+
+Features = Callable[[Dataset, np.ndarray], np.ndarray]
+"""Dataset and record indices -> float32 [records, features]."""
+
+
+class Baseline(Protocol):
+    def probabilities(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+        """The probability of every class of the dataset, float64 [records, classes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same probabilities for every record."""
+
+    frequencies: np.ndarray
+
+    def probabilities(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:  # noqa: ARG002 (the contract of Baseline)
+        return np.tile(self.frequencies, (len(indices), 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Logistic:
+    """Logistic regression on standardised features. A class without training records has probability 0."""
+
+    features: Features
+    scaler: StandardScaler
+    model: LogisticRegression
+    class_count: int
+
+    def probabilities(self, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+        parts = [indices[start : start + _RECORDS_AT_ONCE] for start in range(0, len(indices), _RECORDS_AT_ONCE)]
+        tables = [_of_all_classes(self.model, self.scaler.transform(self.features(dataset, part)), self.class_count) for part in parts]
+        return np.concatenate([np.empty((0, self.class_count)), *tables])
+
+
+def fit_baselines(dataset: Dataset, *, strand: Strand, seed: int) -> dict[str, Baseline]:
+    """Every baseline, fitted on the train split, by name: `majority length_gc kmer4 kmer6`.
+
+    Args:
+        strand: `both` counts a k-mer and its reverse complement together.
+        seed: draws the sample of a split beyond `MOST_RECORDS`; otherwise nothing is random.
+
+    Raises:
+        DataError: no labelled record in the train split.
+    """
+    train = _labelled(dataset, "train")
+    if not len(train):
+        raise DataError("no labelled record in the train split", where=str(dataset.folder), hint="the baselines learn from the train split")
+    kinds: dict[str, Features] = {
+        "length_gc": _length_and_gc,
+        "kmer4": partial(_kmer_features, k=4, strand=strand),
+        "kmer6": partial(_kmer_features, k=6, strand=strand),
+    }
+    counts = np.bincount(dataset.label_ids[train], minlength=len(dataset.classes))
+    majority = Constant(counts / counts.sum())
+    if np.count_nonzero(counts) < 2:
+        return dict.fromkeys(["majority", *kinds], majority)
+    train, validation = _sample(train, seed), _sample(_labelled(dataset, "validation"), seed)
+    return {"majority": majority, **{name: _fit(name, features, dataset, train, validation) for name, features in kinds.items()}}
+
+
+def baseline_probabilities(dataset: Dataset, split: str, *, strand: Strand, seed: int) -> dict[str, np.ndarray]:
+    """Fit every baseline and read it on the labelled records of a split: float64 [records, classes] by name.
+
+    The rows are those of `dataset.indices(split)` whose label is known, in that order.
+
+    Raises:
+        DataError: no labelled record in the train split.
+    """
+    indices = _labelled(dataset, split)
+    return {name: baseline.probabilities(dataset, indices) for name, baseline in fit_baselines(dataset, strand=strand, seed=seed).items()}
+
+
+def _labelled(dataset: Dataset, split: str) -> np.ndarray:
+    indices = dataset.indices(split)
+    return indices[dataset.label_ids[indices] >= 0]
+
+
+def _sample(indices: np.ndarray, seed: int) -> np.ndarray:
+    if len(indices) <= MOST_RECORDS:
+        return indices
+    _log.info("baselines: fitted on %d of %d records", MOST_RECORDS, len(indices))
+    return np.sort(np.random.default_rng(seed).permutation(indices)[:MOST_RECORDS])
+
+
+def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, validation: np.ndarray) -> Logistic:
+    scaler = StandardScaler(copy=False)
+    table = scaler.fit_transform(features(dataset, train))
+    class_count = len(dataset.classes)
+    if not len(validation):
+        [model] = _regularised(table, dataset.label_ids[train], (DEFAULT_STRENGTH,))
+        return Logistic(features, scaler, model, class_count)
+    unseen, truth = scaler.transform(features(dataset, validation)), dataset.label_ids[validation]
+
+    def quality(model: LogisticRegression) -> tuple[float, float]:
+        figures = headline(truth, _of_all_classes(model, unseen, class_count))
+        return figures["macro_f1"], -figures["log_loss"]
+
+    model = max(_regularised(table, dataset.label_ids[train], STRENGTHS), key=quality)
+    _log.debug("baseline %s: C = %g, chosen on the validation split", name, model.C)
+    return Logistic(features, scaler, model, class_count)
+
+
+def _regularised(table: np.ndarray, labels: np.ndarray, strengths: tuple[float, ...]) -> Iterator[LogisticRegression]:
+    """Models from the most to the least regularised, each started from the one before."""
+    model = LogisticRegression(max_iter=_MOST_ITERATIONS, warm_start=True)
+    for strength in strengths:
+        # One thread: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
+        with threadpool_limits(1), warnings.catch_warnings():
+            # Stopping early is one more regularisation, which the validation split judges too.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.set_params(C=strength).fit(table, labels)
+        yield copy.deepcopy(model)
+
+
+def _of_all_classes(model: LogisticRegression, table: np.ndarray, class_count: int) -> np.ndarray:
+    """The model's probabilities with a column for every class, float64; those it has not seen get 0."""
+    probabilities = np.zeros((len(table), class_count))
+    probabilities[:, model.classes_] = model.predict_proba(table)
+    return probabilities / probabilities.sum(axis=1, keepdims=True)  # float32 rows sum to 1 within 1e-7
+
+
+def _length_and_gc(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    bases = kmer_frequencies(dataset, indices, 1, "forward")
+    lengths = np.array([len(dataset.codes(int(index))) for index in indices])
+    return np.column_stack([np.log(np.maximum(lengths, 1)), bases[:, 1] + bases[:, 2]]).astype(np.float32)
+
+
+def _kmer_features(dataset: Dataset, indices: np.ndarray, *, k: int, strand: Strand) -> np.ndarray:
+    roots = np.sqrt(kmer_frequencies(dataset, indices, k, strand))
+    return roots[:, np.arange(4**k) <= complement_order(k)] if strand == "both" else roots  # the other columns would be repeated

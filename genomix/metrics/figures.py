@@ -1,0 +1,166 @@
+"""The figures of one split, from scikit-learn where it has them.
+
+Everywhere: `labels` int [records], the class index of each record; `probabilities` float64 [records, classes], rows sum to 1. The predicted class is the
+most probable one, the first of several equal ones.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from genomix.errors import DataError
+
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision", "log_loss", "ece")
+"""Names of the headline figures. Higher is better except for `log_loss` and `ece`."""
+
+SMALLEST_PROBABILITY = 1e-15
+"""Probabilities are raised to this before their logarithm: a class that a model rules out costs 34.5, not infinity."""
+
+CALIBRATION_BINS = 15
+
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""Whether each record is positive, and its score -> one number."""
+
+
+def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    """The headline figures (`FIGURES`), float or None, and the number of `records`.
+
+    - `balanced_accuracy` and `macro_f1` average over the classes that occur in `labels`. A record predicted as a class that doesn't occur still
+      counts as an error of its own class.
+    - `roc_auc` and `average_precision` come from probabilities. Two classes: those of class 1 (average precision depends on that choice).
+      More: the mean, one class against the rest, over the classes that have both positives and negatives. None where no class has.
+    - `log_loss` is in nats; see `SMALLEST_PROBABILITY`.
+    - `ece` is the expected calibration error, see `reliability`.
+
+    Raises:
+        DataError: no records.
+    """
+    from sklearn import metrics as scikit  # a second that prediction does not need
+
+    require_records(labels, probabilities)
+    predicted = probabilities.argmax(axis=1)
+    present = np.unique(labels)
+    ranked = scored_classes(labels, probabilities.shape[1])
+    return {
+        "accuracy": float(scikit.accuracy_score(labels, predicted)),
+        # balanced_accuracy_score is the same number, but warns when a class is predicted that has no record.
+        "balanced_accuracy": float(scikit.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        "macro_f1": float(scikit.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        # The correlation of constants is 0; asking matthews_corrcoef for that one gets a warning.
+        "mcc": float(scikit.matthews_corrcoef(labels, predicted)) if len(np.union1d(labels, predicted)) > 1 else 0.0,
+        "roc_auc": _mean_score(scikit.roc_auc_score, labels, probabilities, ranked),
+        "average_precision": _mean_score(scikit.average_precision_score, labels, probabilities, ranked),
+        "log_loss": float(surprises(labels, probabilities).mean()),
+        "ece": _calibration_error(reliability(labels, probabilities)),
+        "records": len(labels),
+    }
+
+
+def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> list[dict]:
+    """One row a class: `class precision recall f1 roc_auc support predicted`.
+
+    `support` and `predicted` count the records of the class and those predicted as it. Precision without a prediction, recall without a record
+    and the AUC of a class without positives or negatives are None.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    matrix = confusion(labels, probabilities)
+    rows = []
+    for index, name in enumerate(classes):
+        hits, support, predicted = (int(count) for count in (matrix[index, index], matrix[index].sum(), matrix[:, index].sum()))
+        rows.append(
+            {
+                "class": name,
+                "precision": _ratio(hits, predicted),
+                "recall": _ratio(hits, support),
+                "f1": _ratio(2 * hits, support + predicted),
+                "roc_auc": _mean_score(roc_auc_score, labels, probabilities, [index] if 0 < support < len(labels) else []),
+                "support": support,
+                "predicted": predicted,
+            }
+        )
+    return rows
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts, int [true class, predicted class]."""
+    require_records(labels, probabilities)
+    class_count = probabilities.shape[1]
+    return np.bincount(labels * class_count + probabilities.argmax(axis=1), minlength=class_count**2).reshape(class_count, class_count)
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict]:
+    """Records by the probability of their predicted class, in 15 bins of equal width: `low high records probability accuracy`.
+
+    Bin m holds the probabilities in ((m-1)/15, m/15] and gives their mean and the part of its records that is right (None for an empty bin).
+    The expected calibration error is the mean over records of |accuracy - probability| of their bin. Guo et al., On Calibration of Modern
+    Neural Networks, ICML 2017, equations 2 to 5.
+    """
+    require_records(labels, probabilities)
+    correct = probabilities.argmax(axis=1) == labels
+    top = probabilities.max(axis=1)
+    bins = calibration_bins(top)
+    rows = []
+    for index in range(CALIBRATION_BINS):
+        inside = bins == index
+        count = int(inside.sum())
+        rows.append(
+            {
+                "low": index / CALIBRATION_BINS,
+                "high": (index + 1) / CALIBRATION_BINS,
+                "records": count,
+                "probability": float(top[inside].mean()) if count else None,
+                "accuracy": float(correct[inside].mean()) if count else None,
+            }
+        )
+    return rows
+
+
+def scored_classes(labels: np.ndarray, class_count: int) -> list[int]:
+    """The classes whose scores are ranked: class 1 of two, else every class that has both positives and negatives."""
+    candidates = [1] if class_count == 2 else range(class_count)
+    return [index for index in candidates if 0 < np.count_nonzero(labels == index) < len(labels)]
+
+
+def surprises(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Minus the logarithm of the probability of each record's class, in nats, float64 [records]."""
+    own = probabilities[np.arange(len(labels)), labels]
+    return -np.log(np.clip(own, SMALLEST_PROBABILITY, 1.0))
+
+
+def calibration_bins(top: np.ndarray) -> np.ndarray:
+    """The bin of each top probability, int [records]; see `reliability`."""
+    return np.clip(np.ceil(top * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+
+
+def require_records(labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """Refuse arrays that can't be scored.
+
+    Raises:
+        DataError: no records.
+        ValueError: shapes that don't fit, labels outside the classes (mistakes of the caller).
+    """
+    if len(labels) == 0:
+        raise DataError("no labelled record to evaluate", hint="the split needs records whose class is known")
+    if probabilities.ndim != 2 or len(labels) != len(probabilities):
+        raise ValueError(f"{len(labels)} labels against probabilities of shape {probabilities.shape}")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, classes from 0 to {probabilities.shape[1] - 1}")
+    if not np.isfinite(probabilities).all():
+        raise ValueError(f"the probabilities of record {np.isfinite(probabilities).all(axis=1).argmin()} are not finite")
+
+
+def _mean_score(score: Score, labels: np.ndarray, probabilities: np.ndarray, indices: list[int]) -> float | None:
+    if not indices:
+        return None
+    return float(np.mean([score(labels == index, probabilities[:, index]) for index in indices]))
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _calibration_error(rows: list[dict]) -> float:
+    filled = [row for row in rows if row["records"]]
+    return float(sum(row["records"] * abs(row["accuracy"] - row["probability"]) for row in filled) / sum(row["records"] for row in filled))

@@ -1,0 +1,142 @@
+"""What a careful reader should know before believing the numbers. Each rule looks at one thing and says one sentence or two, or nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
+from genomix.report.inputs import DataSummary, ReportInputs
+
+FEW_UNITS = 50
+"""Records (or groups) in the test split below which its figures are called rough."""
+
+FEW_OF_A_CLASS = 10
+POOR_CALIBRATION = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """A title and a text; `warning` ones are boxed in colour, `note` ones are plain."""
+
+    kind: str
+    title: str
+    text: str
+
+
+def caveats(inputs: ReportInputs) -> list[Caveat]:
+    """Warnings first, in the order in which they matter."""
+    found = [*_of_evaluation(inputs.metrics), *_of_training(inputs.history)]
+    if inputs.data is not None:
+        found += _of_split(inputs.data)
+    return sorted(found, key=lambda caveat: caveat.kind != "warning")
+
+
+def verdict(metrics: dict[str, Any] | None) -> tuple[str, str]:
+    """`good`, `open` or `bad`, and what the gain over the best baseline amounts to in words."""
+    gain = metrics["gain"] if metrics else None
+    if gain is None:
+        return "open", "Nothing to compare the network with."
+    if gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
+        return "open", "The network is not shown to differ from the best baseline."
+    if gain["high"] < 0:
+        return "bad", "The network is below the best baseline."
+    return "good", "The network is above the best baseline."
+
+
+def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
+    if metrics is None:
+        yield Caveat(
+            "warning", "No test split", "Nothing is known of how the network does on records that it was not trained or chosen on."
+        )
+        return
+    yield from _of_gain(metrics)
+    yield from _of_size(metrics)
+    if metrics["accuracy"] == 1.0:
+        bound = 3 / metrics["bootstrap"]["units"]
+        yield Caveat(
+            "note",
+            "No error was made",
+            f"Bootstrap intervals shrink to a point then. By the rule of three the true error rate may still be up to {min(bound, 1):.1%} (95%).",
+        )
+    if metrics["ece"] > POOR_CALIBRATION:
+        yield Caveat(
+            "note",
+            "Probabilities are off",
+            f"They miss the part that is right by {metrics['ece']:.2f} on average. Rank records by them; don't read them as chances.",
+        )
+
+
+def _of_gain(metrics: dict[str, Any]) -> Iterator[Caveat]:
+    gain = metrics["gain"]
+    if gain is None:
+        yield Caveat("warning", "No baseline", "No baseline was fitted, so it is open whether composition alone would do as well.")
+        return
+    name, title = BASELINE_TITLES.get(gain["baseline"], gain["baseline"]), FIGURE_TITLES[gain["metric"]]
+    kind, _ = verdict(metrics)
+    if kind == "bad":
+        yield Caveat(
+            "warning",
+            "Below a baseline",
+            f"The {name} does better in {title} and is simpler, smaller and faster. Prefer it, or train further.",
+        )
+    elif kind == "open" and gain["low"] is not None:
+        yield Caveat(
+            "warning",
+            "Gain not shown",
+            f"The {gain['confidence']:.0%} interval of the gain in {title} over the {name} includes zero: "
+            "this test split can't tell the two apart. More test records would narrow it.",
+        )
+
+
+def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
+    bootstrap = metrics["bootstrap"]
+    if bootstrap["units"] < FEW_UNITS:
+        units = f"{bootstrap['units']} {bootstrap['unit']}{'s' * (bootstrap['units'] != 1)}"
+        yield Caveat(
+            "warning",
+            "Small test split",
+            f"It holds {units} that are independent of each other. Read the intervals, not the third decimal.",
+        )
+    absent = [row["class"] for row in metrics["per_class"] if row["support"] == 0]
+    scarce = [row["class"] for row in metrics["per_class"] if 0 < row["support"] < FEW_OF_A_CLASS]
+    if absent:
+        yield Caveat(
+            "warning",
+            "Classes that were not judged",
+            f"No test record is of class {_listed(absent)}. Nothing is known of how well they are found.",
+        )
+    if scarce:
+        yield Caveat(
+            "note", "Classes with few test records", f"Fewer than {FEW_OF_A_CLASS} are of class {_listed(scarce)}; their rows are rough."
+        )
+
+
+def _of_split(data: DataSummary) -> Iterator[Caveat]:
+    if data.split_method == "stratified":
+        yield Caveat(
+            "warning",
+            "Random split",
+            "Records were dealt to the splits at random, so near-duplicates and relatives may stand on both sides and the figures flatter. "
+            "Split by cluster or group to learn how new kinds of records would do.",
+        )
+    if data.highest_similarity is not None and data.similarity is not None and data.highest_similarity > data.similarity:
+        yield Caveat(
+            "warning",
+            "Near-duplicates across the split",
+            f"The most similar pair of records on two sides is {data.highest_similarity:.1%} alike. Records of that kind are remembered, not classified.",
+        )
+
+
+def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
+    validations = [row for row in history if row["event"] == "validation"]
+    if history and not validations:
+        yield Caveat("note", "No validation split", "The weights of the last step were taken, without a look at records outside training.")
+    if len(validations) > 2 and min(validations, key=lambda row: row["loss"]) is validations[-1]:
+        yield Caveat(
+            "note", "Training may have stopped early", "The validation loss was lowest at the very end. More steps may lower it further."
+        )
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,268 @@
+"""The report's parts as the template wants them: texts and drawings, no arithmetic left to do."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
+from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
+from genomix.report.inputs import SPLITS, DataSummary
+
+MOST_CLASSES_IN_MATRIX = 20
+"""With more classes the confusion matrix is a list of the most frequent confusions."""
+
+_MOST_CONFUSIONS = 25
+_LOWER_IS_BETTER = {"log_loss", "ece"}
+_PLOTTED = ("macro_f1", "roc_auc")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number in a table: as text, its interval as text or empty, and whether it is the best of its row."""
+
+    text: str
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing with its caption."""
+
+    drawing: Markup
+    caption: str
+
+
+def tiles(metrics: dict[str, Any]) -> list[tuple[str, Cell]]:
+    """The figures that stand at the top, in large type."""
+    return [(FIGURE_TITLES[name], _cell(metrics, metrics["intervals"], name)) for name in ("accuracy", "macro_f1", "roc_auc", "log_loss")]
+
+
+def comparison(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The table of all figures: `columns`, and `rows` of a title, which way is better, and a cell a classifier, the network's first."""
+    names = _strongest_first(metrics)
+    rows = []
+    for figure in FIGURES:
+        sources = [metrics, *(metrics["baselines"][name] for name in names)]
+        intervals = [metrics["intervals"], *(metrics["baseline_intervals"][name] for name in names)]
+        best = _best([source[figure] for source in sources], lowest=figure in _LOWER_IS_BETTER)
+        cells = [_cell(source, between, figure, best=best) for source, between in zip(sources, intervals, strict=True)]
+        rows.append({"title": FIGURE_TITLES[figure], "better": "lower" if figure in _LOWER_IS_BETTER else "higher", "cells": cells})
+    return {"columns": ["network", *(SHORT_TITLES.get(name, name) for name in names)], "rows": rows}
+
+
+def estimates(metrics: dict[str, Any]) -> list[Figure]:
+    """The network beside the baselines, drawn with intervals."""
+    drawn = []
+    for figure in _PLOTTED:
+        rows = [("network", metrics, metrics["intervals"], True)]
+        rows += [
+            (SHORT_TITLES.get(name, name), metrics["baselines"][name], metrics["baseline_intervals"][name], False)
+            for name in _strongest_first(metrics)
+        ]
+        shown = [
+            Estimate(name, source[figure], between[figure], ours) for name, source, between, ours in rows if source[figure] is not None
+        ]
+        if shown:
+            title = FIGURE_TITLES[figure]
+            text = "; ".join(f"{each.name} {each.value:.3f}" for each in shown)
+            drawing = estimates_chart(shown, x_title=title, description=f"{title}: {text}")
+            drawn.append(Figure(drawing, f"{title} of the network and the baselines; bars are the same intervals."))
+    return drawn
+
+
+def class_rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
+    """The per-class table as text."""
+    return [
+        {
+            key: _count(value) if isinstance(value, int) else value if isinstance(value, str) else _number(value)
+            for key, value in row.items()
+        }
+        for row in metrics["per_class"]
+    ]
+
+
+def confusion_table(metrics: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """A row a true class: `name`, and `cells` of a count and its share of the row; None where the classes are too many for a matrix."""
+    classes, matrix = metrics["confusion"]["classes"], metrics["confusion"]["matrix"]
+    if len(classes) > MOST_CLASSES_IN_MATRIX:
+        return None
+    rows = []
+    for number, (name, counts) in enumerate(zip(classes, matrix, strict=True)):
+        total = sum(counts)
+        cells = [
+            {"count": count, "share": round(count / total, 3) if total else 0.0, "right": column == number}
+            for column, count in enumerate(counts)
+        ]
+        rows.append({"name": name, "cells": cells})
+    return rows
+
+
+def frequent_confusions(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """The most frequent errors: `true predicted count share`, the share being of the true class's records."""
+    classes, matrix = metrics["confusion"]["classes"], metrics["confusion"]["matrix"]
+    errors = [
+        {"true": classes[true], "predicted": classes[predicted], "count": count, "share": f"{count / sum(counts):.0%}"}
+        for true, counts in enumerate(matrix)
+        for predicted, count in enumerate(counts)
+        if count and true != predicted
+    ]
+    return sorted(errors, key=lambda error: -error["count"])[:_MOST_CONFUSIONS]
+
+
+def calibration(metrics: dict[str, Any]) -> Figure:
+    """The reliability diagram."""
+    drawing = reliability_chart(metrics["reliability"], description=f"Calibration: expected calibration error {metrics['ece']:.3f}")
+    return Figure(
+        drawing,
+        "Dots are the records of one of 15 bins of equal width, their area the number of records. On the dashed line a probability is the part that is "
+        f"right; below it the network is too sure. Expected calibration error {metrics['ece']:.3f}.",
+    )
+
+
+def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
+    """Loss and validation figures over steps; empty where no step was written down."""
+    steps = [row for row in history if row["event"] == "step"]
+    validations = [row for row in history if row["event"] == "validation"]
+    if not steps:
+        return []
+    chosen = min(validations, key=lambda row: row["loss"])["step"] if validations else None
+    mark = " The dashed line marks the weights that were kept, those of the lowest validation loss." if validations else ""
+    losses = [Curve("training", thinned([(row["step"], row["loss"]) for row in steps]), "train")]
+    if validations:
+        losses.append(Curve("validation", [(row["step"], row["loss"]) for row in validations], "validation"))
+    drawing = curves_chart(
+        losses, x_title="step", y_title="loss (nats)", description=f"Loss over {steps[-1]['step']} training steps", mark=chosen
+    )
+    caption = "Loss. Training records are mutated and pass dropout, so their loss may lie above that of validation."
+    figures = [Figure(drawing, caption + mark)]
+    named = [("accuracy", "accuracy", "second"), ("macro_f1", "macro-F1", "validation")]
+    scores = [
+        Curve(title, [(row["step"], row[key]) for row in validations], style)
+        for key, title, style in named
+        if validations and key in validations[0]
+    ]
+    if scores:
+        description = f"Validation figures over {validations[-1]['step']} training steps"
+        drawing = curves_chart(scores, x_title="step", y_title="validation split", description=description, top=1.0, mark=chosen)
+        figures.append(
+            Figure(drawing, "Figures of the validation split, by which the weights were chosen; they flatter a little for that reason.")
+        )
+    return figures
+
+
+def split_table(data: DataSummary) -> list[tuple[str, list[str]]]:
+    """A row a class, and a last one of the sums: its name, and its records in train, validation, test and together."""
+    counts = {name: [splits.get(split, 0) for split in SPLITS] for name, splits in data.counts.items()}
+    sums = [sum(column) for column in zip(*counts.values(), strict=True)]
+    return [(name, [_count(count) for count in (*row, sum(row))]) for name, row in [*counts.items(), ("all classes", sums)]]
+
+
+def data_facts(data: DataSummary) -> list[tuple[str, str]]:
+    """The data set and its split, title and value."""
+    shortest, median, longest = data.lengths
+    facts = [
+        ("record length", f"{shortest:,} to {longest:,} bases, median {median:,}"),
+        ("split", f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})"),
+    ]
+    if data.clusters is not None:
+        limit = f", records at least {data.similarity:.0%} alike" if data.similarity is not None else ""
+        largest = f"; the largest has {data.largest_cluster:,} records" if data.largest_cluster is not None else ""
+        facts.append(("near-duplicate clusters", f"{data.clusters:,}{limit}{largest}"))
+    if data.highest_similarity is not None:
+        facts.append(("leak figure", f"the most similar pair of records on two sides of the split is {data.highest_similarity:.1%} alike"))
+    if data.rejected:
+        reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.rejected.items())
+        facts.append(("left out", f"{sum(data.rejected.values()):,} records: {reasons}"))
+    return facts + [("source", f"{name} (sha256 {checksum[:16]})" if checksum else name) for name, checksum in data.sources]
+
+
+def facts(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as title and text, one row a value; None is left out."""
+    rows = []
+    for key, value in values.items():
+        title = f"{prefix}{key}".replace("_", " ")
+        if isinstance(value, dict):
+            rows += facts(value, f"{title}: ")
+        elif value is not None:
+            rows.append((title, _plain(key, value)))
+    return rows
+
+
+def provenance_facts(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+    """Where the run comes from, less what the report's other sections show."""
+    return facts({key: value for key, value in provenance.items() if key not in {"training", "evaluation"}})
+
+
+def command(*words: str) -> str:
+    """A command line that a shell reads back as these words."""
+    return shlex.join(words)
+
+
+def gain_words(metrics: dict[str, Any]) -> tuple[str, str]:
+    """The gain in large type, and what it is the gain of and over."""
+    gain = metrics["gain"]
+    name = BASELINE_TITLES.get(gain["baseline"], gain["baseline"])
+    between = f"; {gain['confidence']:.0%} interval {_signed(gain['low'])} to {_signed(gain['high'])}" if gain["low"] is not None else ""
+    ours, theirs = metrics[gain["metric"]], metrics["baselines"][gain["baseline"]][gain["metric"]]
+    return _signed(
+        gain["difference"]
+    ), f"{FIGURE_TITLES[gain['metric']]} over the best baseline, {name}: {ours:.3f} against {theirs:.3f}{between}"
+
+
+def interval_words(metrics: dict[str, Any]) -> str:
+    bootstrap = metrics["bootstrap"]
+    related = ", related records drawn together" if bootstrap["unit"] == "group" else ""
+    return f"{bootstrap['confidence']:.0%} bootstrap intervals ({bootstrap['resamples']:,} resamples of {bootstrap['units']:,} {bootstrap['unit']}s{related})"
+
+
+_SPLIT_WORDS = {
+    "cluster": "by near-duplicate cluster: records of one cluster stay on one side",
+    "stratified": "at random within each class",
+    "group": "by group: records of one group stay on one side",
+    "sequence": "by source sequence: whole sequences are held out",
+    "column": "as the label table gives it",
+    "none": "none was made",
+}
+
+
+def _strongest_first(metrics: dict[str, Any]) -> list[str]:
+    return sorted(metrics["baselines"], key=lambda name: -metrics["baselines"][name][GAIN_METRIC])
+
+
+def _cell(source: dict[str, Any], intervals: dict[str, Any], figure: str, *, best: float | None = None) -> Cell:
+    between = intervals[figure]
+    value = source[figure]
+    return Cell(_number(value), f"{between[0]:.3f} to {between[1]:.3f}" if between else "", best is not None and value == best)
+
+
+def _best(values: list[float | None], *, lowest: bool) -> float | None:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    return min(known) if lowest else max(known)
+
+
+def _plain(key: str, value: Any) -> str:
+    if key == "command" and isinstance(value, list):
+        return shlex.join(str(word) for word in value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000:
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "\N{EN DASH}" if value is None else f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    """With a sign; the minus is the typographic one, at which no line breaks."""
+    return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"

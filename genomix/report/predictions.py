@@ -1,0 +1,123 @@
+"""Predictions as files: TSV or JSON lines, and one FASTA a predicted class."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+from urllib.parse import quote
+
+from genomix.outputs import atomic_file, atomic_folder
+from genomix.records import Prediction, SequenceRecord
+
+COLUMNS = ("id", "length", "status", "label", "probability", "margin", "strand_agreement", "windows")
+"""Columns of `predictions.tsv` before the `prob_<class>` ones."""
+
+_FASTA_WIDTH = 80
+
+
+def write_predictions(
+    predictions: Iterable[tuple[SequenceRecord, Prediction]],
+    classes: Sequence[str],
+    output: str,
+    *,
+    form: Literal["tsv", "jsonl"] = "tsv",
+    split_fasta: Path | None = None,
+    force: bool = False,
+) -> Counter[str]:
+    """Write every prediction in order, and each record into the FASTA of its class; all or nothing, but for `-`.
+
+    Args:
+        output: a file, or `-` for stdout.
+        form: `tsv` or `jsonl`.
+        split_fasta: a folder for `<class>.fasta`, the class name percent-encoded; records without a class go to `_unclassified.fasta`.
+        force: replace that folder if it exists.
+
+    Returns:
+        How many records ended with each status.
+
+    Raises:
+        OutputError: the files can't be written.
+    """
+    counts: Counter[str] = Counter()
+    with _output(output) as file, _class_files(split_fasta, force=force) as fasta:
+        write = _row_writer(file, classes, form)
+        for record, prediction in predictions:
+            write(prediction)
+            if fasta is not None:
+                fasta.write(record, prediction)
+            counts[prediction.status] += 1
+    return counts
+
+
+@contextmanager
+def _output(output: str) -> Iterator[IO[str]]:
+    if output == "-":
+        yield sys.stdout
+        return
+    with atomic_file(output) as file:
+        yield file
+
+
+def _row_writer(file: IO[str], classes: Sequence[str], form: str) -> Any:
+    if form == "jsonl":
+        return lambda prediction: file.write(json.dumps(_json_row(prediction, classes), ensure_ascii=False) + "\n")
+    writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
+    writer.writerow([*COLUMNS, *(f"prob_{name}" for name in classes)])
+    return lambda prediction: writer.writerow(_tsv_row(prediction, len(classes)))
+
+
+def _tsv_row(prediction: Prediction, classes: int) -> list[str]:
+    figures = (prediction.probability, prediction.margin, prediction.strand_agreement)
+    probabilities = prediction.probabilities or (None,) * classes
+    return [
+        prediction.id,
+        str(prediction.length),
+        prediction.status,
+        prediction.label,
+        *map(_number, figures),
+        str(prediction.windows),
+        *map(_number, probabilities),
+    ]
+
+
+def _json_row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
+    row = {name: getattr(prediction, name) for name in COLUMNS}
+    return row | {"label": prediction.label or None, "probabilities": dict(zip(classes, prediction.probabilities, strict=False))}
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+class _ClassFiles:
+    """One open FASTA a class, opened at its first record."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder, self._stack = folder, stack
+        self._files: dict[str, IO[str]] = {}
+
+    def write(self, record: SequenceRecord, prediction: Prediction) -> None:
+        file = self._files.get(prediction.label) or self._open(prediction.label)
+        file.write(f">{record.id} {record.description}".rstrip() + "\n")
+        letters = record.sequence.decode("ascii")
+        for start in range(0, len(letters), _FASTA_WIDTH):
+            file.write(letters[start : start + _FASTA_WIDTH] + "\n")
+
+    def _open(self, label: str) -> IO[str]:
+        name = quote(label, safe=" +,()'") if label else "_unclassified"
+        path = self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
+        self._files[label] = self._stack.enter_context(path.open("w", encoding="utf-8"))
+        return self._files[label]
+
+
+@contextmanager
+def _class_files(folder: Path | None, *, force: bool) -> Iterator[_ClassFiles | None]:
+    if folder is None:
+        yield None
+        return
+    with atomic_folder(folder, marker="*.fasta", force=force) as temporary, ExitStack() as stack:
+        yield _ClassFiles(temporary, stack)

@@ -1,0 +1,115 @@
+"""Records to batches: what every plan, crop and change of bases must hold."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genomix.data.augment import AugmentSettings, augment, reverse_complement
+from genomix.data.batches import PADDING, collate, fill_batches, max_bases, plan_epoch, tokenize
+from genomix.records import OTHER
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+
+UNCHANGED = AugmentSettings(substitutions=0, rotate=False)
+
+lengths_of_records = st.lists(st.integers(1, 5_000), min_size=1, max_size=200).map(np.array)
+
+
+@given(lengths_of_records, st.integers(100, 10_000), st.integers(1, 20), st.integers(0, 3))
+def test_an_epoch_has_every_record_once_within_the_budget(lengths, budget, most, epoch):
+    plan = plan_epoch(lengths, token_budget=budget, max_records=most, seed=1, epoch=epoch)
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    for batch in plan:
+        assert len(batch) <= most
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
+
+
+@given(lengths_of_records)
+def test_a_plan_is_a_function_of_seed_and_epoch(lengths):
+    def plan(seed, epoch):
+        return [batch.tolist() for batch in plan_epoch(lengths, token_budget=10_000, max_records=8, seed=seed, epoch=epoch)]
+
+    assert plan(3, 1) == plan(3, 1)
+    if len(lengths) > 50:
+        assert plan(3, 1) != plan(3, 2)
+        assert plan(3, 1) != plan(4, 1)
+
+
+def test_batches_are_filled_before_the_next_begins():
+    lengths = np.array([10, 10, 10, 40, 40])
+    assert [batch.tolist() for batch in fill_batches(np.arange(5), lengths, 80, 16)] == [[0, 1, 2], [3, 4]]
+    assert fill_batches(np.arange(0), lengths, 80, 16) == []
+
+
+def test_collating_pads_on_the_right():
+    batch = collate([np.array([1, 2, 3], np.int32), np.array([4], np.int32)], [True, False], [0, 1], [7, 9])
+    assert batch.tokens.tolist() == [[1, 2, 3], [4, PADDING, PADDING]]
+    assert (batch.lengths.tolist(), batch.circular.tolist(), batch.labels.tolist(), batch.records) == (
+        [3, 1],
+        [True, False],
+        [0, 1],
+        (7, 9),
+    )
+    assert batch.tokens.dtype == torch.int32
+
+
+@pytest.mark.parametrize("circular", [True, False])
+@pytest.mark.parametrize(("k", "stride"), [(1, 1), (6, 1), (6, 3), (4, 7)])
+def test_the_longest_record_that_fits_is_the_longest(k, stride, circular):
+    tokenizer = build_tokenizer(TokenizerSettings(k=k, stride=stride))
+    longest = max_bases(20, tokenizer, circular=circular)
+    codes = np.zeros(longest + 3 * stride, np.uint8)
+    assert len(tokenize(codes[:longest], tokenizer, circular=circular)) <= 20
+    assert len(tokenize(codes[: longest + stride], tokenizer, circular=circular)) > 20
+
+
+def test_a_ring_has_the_kmers_across_its_joint():
+    tokenizer = build_tokenizer(TokenizerSettings(k=3))
+    codes = np.random.default_rng(0).integers(0, 4, 50).astype(np.uint8)
+    ids, turned = (tokenize(each, tokenizer, circular=True) for each in (codes, np.roll(codes, 7)))
+    assert len(ids) == 50
+    assert np.array_equal(np.roll(ids, 7), turned)
+
+
+codes_of_record = st.lists(st.integers(0, OTHER), min_size=1, max_size=300).map(lambda codes: np.array(codes, np.uint8))
+
+
+@given(codes_of_record, st.integers(0, 9))
+def test_nothing_changes_unless_asked_for(codes, seed):
+    changed, ring = augment(codes, np.random.default_rng(seed), UNCHANGED, strand="forward", circular=True, max_bases=1000)
+    assert np.array_equal(changed, codes)
+    assert ring
+
+
+@given(codes_of_record, st.integers(0, 9))
+def test_either_strand_comes_out(codes, seed):
+    changed, _ = augment(codes, np.random.default_rng(seed), UNCHANGED, strand="both", circular=False, max_bases=1000)
+    assert any(np.array_equal(changed, each) for each in (codes, reverse_complement(codes)))
+
+
+@given(codes_of_record, st.integers(0, 9), st.floats(0.1, 1), st.integers(1, 300))
+def test_a_crop_is_a_piece_of_the_record_and_no_ring(codes, seed, crop, most):
+    settings = AugmentSettings(substitutions=0, crop=crop)
+    changed, ring = augment(codes, np.random.default_rng(seed), settings, strand="forward", circular=True, max_bases=most)
+    assert bytes(changed) in bytes(np.concatenate([codes, codes]))
+    assert min(most, int(np.ceil(len(codes) * crop))) <= len(changed) <= min(most, len(codes))
+    assert ring == (len(changed) == len(codes))
+
+
+@given(codes_of_record, st.integers(0, 9))
+def test_unknown_bases_stay_unknown_and_known_ones_known(codes, seed):
+    changed, _ = augment(
+        codes, np.random.default_rng(seed), AugmentSettings(substitutions=1), strand="forward", circular=False, max_bases=1000
+    )
+    assert np.array_equal(changed == OTHER, codes == OTHER)
+
+
+def test_as_many_bases_are_substituted_as_the_setting_says():
+    rng = np.random.default_rng(0)
+    codes = np.zeros(100_000, np.uint8)
+    settings = AugmentSettings(substitutions=0.2)
+    shares = [(augment(codes, rng, settings, strand="forward", circular=False, max_bases=10**6)[0] != 0).mean() for _ in range(60)]
+    assert max(shares) <= 0.2
+    assert 0.05 < np.mean(shares) < 0.13
+    assert not codes.any()

@@ -1,0 +1,241 @@
+"""The command line keeps its promises to a shell: exit codes, one line and a hint for an error, data on stdout and talk on stderr, a quick --help."""
+
+import errno
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import genomix
+from genomix import errors, health
+from genomix.cli import main as command_line
+from genomix.cli.main import exit_code_of, main
+
+RUN = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
+
+
+def raiser(error: BaseException):
+    def call() -> None:
+        raise error
+
+    return call
+
+
+def os_error(number: int, path: str | None = None) -> OSError:
+    return OSError(number, os.strerror(number), path)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (errors.DataError("found '*'", where="a.fa, line 2", hint="protein?"), 65, "genomix: a.fa, line 2: found '*'\n  hint: protein?\n"),
+        (errors.Interrupted("stopped"), 75, "genomix: stopped\n"),
+        (KeyboardInterrupt(), 130, "genomix: interrupted\n"),
+        (typer.Abort(), 130, "genomix: interrupted\n"),
+        (typer.Exit(7), 7, ""),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
+        (os_error(errno.ENOENT, "x.fa"), 66, "genomix: x.fa: cannot open: No such file or directory\n"),
+        (os_error(errno.EACCES, "absent/x"), 73, "genomix: absent/x: cannot write: Permission denied\n"),
+        (os_error(errno.EROFS, "x"), 73, "genomix: x: cannot write: Read-only file system\n"),
+        (
+            os_error(errno.ENOSPC),
+            73,
+            "genomix: output: cannot write: No space left on device\n  hint: free some space, or write elsewhere with -o\n",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_every_error_has_its_exit_code_and_its_line(error, code, said, capsys):
+    assert exit_code_of(raiser(error)) == code
+    assert capsys.readouterr() == ("", said)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, capsys):
+    (tmp_path / "x.fa").touch()
+    monkeypatch.setattr(command_line.os, "access", lambda *_: False)  # root may read everything, so the question is answered for it
+    assert exit_code_of(raiser(os_error(errno.EACCES, str(tmp_path / "x.fa")))) == 66
+    assert capsys.readouterr().err.endswith("x.fa: cannot open: Permission denied\n")
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OutOfMemoryError("CUDA out of memory.\nLong advice"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=["python", "cuda", "cpu"],
+)
+def test_too_little_memory_is_no_bug(error, capsys):
+    assert exit_code_of(raiser(error)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("genomix: not enough memory")
+    assert "hint: " in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("surprise"), EOFError("cut off"), OSError(errno.EMFILE, "Too many open files")], ids=lambda e: type(e).__name__
+)
+def test_a_bug_shows_its_traceback_and_asks_for_a_report(error, capsys):
+    assert exit_code_of(raiser(error)) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert said.splitlines()[-1].startswith(f"genomix: this is a bug in genomix {genomix.__version__}; please report it")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["dcotor"], "No such command 'dcotor'", "did you mean doctor? `genomix --help` lists what there is"),
+        (["doctor", "--jsno"], "No such option: --jsno", "did you mean --json? `genomix doctor --help` lists what there is"),
+        (["--quite"], "No such option: --quite", "did you mean --quiet? `genomix --help` lists what there is"),
+        (["doctor", "-q"], "-q stands before the command", "as in: genomix -q doctor"),
+        (["models"], "Missing command", "`genomix models --help` lists what there is"),
+        (["predict"], "Missing argument 'MODEL'", "`genomix predict --help` lists what there is"),
+        (["-q", "-v", "doctor"], "--verbose and --quiet exclude each other", None),
+    ],
+)
+def test_wrong_words_end_in_2_with_the_nearest_right_one(words, message, hint, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr() == ("", f"genomix: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
+
+
+def test_extra_words_end_in_2(capsys):
+    assert main(["doctor", "now"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "(now)" in err.splitlines()[0]
+    assert len(err.splitlines()) == 2
+
+
+def test_no_words_at_all_are_wrong_usage_and_get_the_help(capsys):
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Usage: genomix [OPTIONS] COMMAND")
+
+
+def test_version_and_help_go_to_stdout(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"genomix {genomix.__version__}\n", "")
+    assert main(["-h"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: genomix [OPTIONS] COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [([], "one\nwarning: two\n"), (["-q"], "warning: two\n"), (["-v"], "debug: zero\none\nwarning: two\n")],
+    ids=["plain", "quiet", "verbose"],
+)
+def test_how_much_is_said(flags, said, monkeypatch, capsys):
+    def examine() -> health.Health:
+        log = logging.getLogger("genomix.somewhere")
+        log.debug("zero")
+        log.info("%s", "one")
+        log.warning("two")
+        return health.Health()
+
+    monkeypatch.setattr(health, "examine", examine)
+    assert main([*flags, "doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert err == said
+    assert "no problems found" in out
+    assert logging.getLogger("genomix").handlers == []
+
+
+def test_commands_are_listed_in_the_order_of_their_use():
+    listed = typer.main.get_command(command_line.app).list_commands(None)
+    assert listed == [name for name in command_line.COMMANDS if name in listed]
+
+
+def test_doctor_tells_what_it_found_as_json(capsys):
+    code = main(["doctor", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (1 if found["problems"] else 0)
+    assert {"python", "torch"} <= found["versions"].keys()
+    assert found["devices"][0]["name"] == "cpu"
+    assert found["devices"][0]["link_mix"]
+    assert {"tiny", "base", "long", "cvpr22"} <= set(found["presets"])
+    assert Path(found["temporary_folder"]).is_dir()
+
+
+def test_doctor_lists_problems_and_ends_in_1(monkeypatch, capsys):
+    monkeypatch.setattr(health, "examine", lambda: health.Health(versions={"python": "3"}, problems=["it hurts", "here too"]))
+    assert main(["doctor"]) == 1
+    out, err = capsys.readouterr()
+    assert "problem: it hurts\nproblem: here too\n" in out
+    assert "no problems" not in out
+    assert err == ""
+
+
+def test_doctor_sees_other_programs_of_the_same_name(tmp_path, monkeypatch):
+    (tmp_path / "genomix").write_text("#!/bin/sh\n")
+    (tmp_path / "genomix").chmod(0o755)
+    (tmp_path / "genomix.py").touch()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "genomix").write_text("#!/bin/sh\n")
+    (own / "genomix").chmod(0o755)
+    monkeypatch.setattr(health.sysconfig, "get_path", lambda _: str(own))
+    monkeypatch.setattr(health, "version", lambda name: "0.9" if name == "genomix" else "1")
+    assert health.other_commands(f"{tmp_path}{os.pathsep}{own}") == [
+        f"another command comes first on PATH: {tmp_path / 'genomix'}; this one is {own / 'genomix'}"
+    ]
+    assert health.other_commands(f"{own}{os.pathsep}{tmp_path}") == []
+    assert health.other_modules([str(tmp_path), *sys.path]) == [f"another module genomix lies on Python's path: {tmp_path / 'genomix.py'}"]
+    assert health.other_modules(sys.path) == []
+    assert "genomix 0.9 is installed" in health.other_distributions()[0]
+
+
+def test_doctor_sees_a_dependency_that_is_missing_or_too_old():
+    found = health.Health()
+    health._check_requirement(health.Requirement("no-such-thing-anywhere"), found)
+    health._check_requirement(health.Requirement("numpy<1"), found)
+    health._check_requirement(health.Requirement("numpy>1"), found)
+    assert found.problems[0] == "no-such-thing-anywhere is not installed"
+    assert found.problems[1].endswith("is installed, <1 is needed")
+    assert len(found.problems) == 2
+    assert "numpy" in found.versions
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = "import sys; from genomix.cli.main import main; main(['--help']); print(*{'torch','numpy','pandas','sklearn','scipy','Bio'} & set(sys.modules), file=sys.stderr)"
+    took = []
+    for _ in range(3):  # processor time, of which a busy machine gives later but not more
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert "Usage: genomix" in done.stdout
+        assert done.stderr == "\n"
+    assert min(took) < 0.5
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    with subprocess.Popen([*RUN, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+def test_a_full_disk_is_one_line():
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as out:
+        done = subprocess.run([*RUN, "--help"], stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 73
+    assert done.stderr.startswith("genomix: output: cannot write: No space left on device\n")
+    assert "Traceback" not in done.stderr

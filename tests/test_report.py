@@ -1,0 +1,363 @@
+"""The report: what it says of good, open and bad results, that it escapes whatever class names hold, and that it needs nothing but itself."""
+
+import html
+import math
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genomix.errors import OutputError
+from genomix.metrics import compare
+from genomix.report.caveats import caveats, verdict
+from genomix.report.content import frequent_confusions, training_curves
+from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
+from genomix.report.inputs import DataSummary, ReportInputs
+from genomix.report.page import render, write_report
+from genomix.report.svg import Axis, element, spanning, tick_text
+
+CLASSES = ("Coleoptera", "Diptera", "Hemiptera")
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+def probabilities(labels, classes, *, wrong=0, sure=0.8):
+    """Right with a probability of `sure`, but for the first `wrong` records."""
+    called = labels.copy()
+    called[:wrong] = (called[:wrong] + 1) % classes
+    table = np.full((len(labels), classes), (1 - sure) / (classes - 1))
+    table[np.arange(len(labels)), called] = sure
+    return table
+
+
+def made_metrics(*, records=90, classes=CLASSES, wrong=3, baseline_wrong=30, **options):
+    labels = np.arange(records) % len(classes)
+    ours = probabilities(labels, len(classes), wrong=wrong)
+    baselines = {
+        "majority": np.full(ours.shape, 1 / len(classes)),
+        "kmer6": probabilities(labels, len(classes), wrong=baseline_wrong),
+    }
+    return compare(labels, classes, ours, baselines, split="test", resamples=200, **options)
+
+
+def made_history(steps=50):
+    rows = []
+    for step in range(1, steps + 1):
+        rows.append({"event": "step", "step": step, "epoch": 0, "loss": 2 / step, "lr": 1e-3, "tokens_per_s": 1000})
+        if step % 10 == 0:
+            loss = abs(step - 30) / 100 + 0.1
+            rows.append(
+                {"event": "validation", "step": step, "epoch": 0, "loss": loss, "accuracy": 0.9, "macro_f1": 0.8, "best": step <= 30}
+            )
+    return rows
+
+
+def made_data(**changes):
+    counts = {name: {"train": 70, "validation": 10, "test": 1030} for name in CLASSES}
+    summary = DataSummary(
+        counts,
+        (10_712, 15_493, 20_013),
+        "cluster",
+        4,
+        clusters=871,
+        largest_cluster=9,
+        similarity=0.95,
+        highest_similarity=0.927,
+        rejected={"too_short": 3},
+        sources=[("insects.fa.gz", "ab" * 32)],
+    )
+    return replace(summary, **changes)
+
+
+def made_inputs(**changes):
+    inputs = ReportInputs(
+        run="runs/my insects",
+        metrics=made_metrics(),
+        history=made_history(),
+        data=made_data(),
+        settings='[train]\nlearning_rate = 0.003\nnote = "<&>"\n',
+        provenance={
+            "written": "2025-11-24T09:12:44+00:00",
+            "command": ["genomix", "train", "my insects", "-o", "runs/my insects"],
+            "versions": {"torch": "2.13.0"},
+            "training": {"steps": 50, "best_step": 30, "validation_loss": None},
+        },
+        model={"parameters": 1_215_303},
+    )
+    return replace(inputs, **changes)
+
+
+class Page(HTMLParser):
+    """The text of a page, the tags it opens, and whether every tag is closed in order."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.words, self.attributes = [], [], [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+class TestPage:
+    def test_holds_the_numbers(self):
+        metrics = made_metrics()
+        text = Page(render(made_inputs(metrics=metrics))).text
+        assert f"{metrics['accuracy']:.3f}" in text
+        low, high = metrics["intervals"]["macro_f1"]
+        assert f"{low:.3f} to {high:.3f}" in text
+        assert f"+{metrics['gain']['difference']:.3f}" in text
+        assert "over the best baseline, k-mer 6 logistic regression" in text
+        assert "3,330" in text  # records of all classes and splits
+        assert "1,215,303" in text
+        assert "the most similar pair of records on two sides of the split is 92.7% alike" in text
+        assert "torch 2.13.0" in text
+        assert "learning_rate = 0.003" in text
+
+    def test_the_gain_comes_before_all_other_figures(self):
+        text = Page(render(made_inputs())).text
+        assert text.index("gain in macro-F1") < text.index("accuracy")
+
+    def test_every_cell_of_the_confusion_matrix_is_there(self):
+        metrics = made_metrics(wrong=7)
+        page = render(made_inputs(metrics=metrics))
+        table = page[page.index('<table class="matrix">') :]
+        cells = [cell.split("</td>")[0].split(">")[1] for cell in table[: table.index("</table>")].split("<td")[1:]]
+        assert [int(cell) for cell in cells] == [count for row in metrics["confusion"]["matrix"] for count in row]
+
+    def test_gives_the_next_command_as_a_shell_reads_it(self):
+        assert "genomix predict 'runs/my insects/model' new.fa -o predictions.tsv" in Page(render(made_inputs())).text
+
+    def test_needs_nothing_but_itself(self):
+        page = Page(render(made_inputs()))
+        assert not set(page.tags) & {"script", "link", "img", "iframe", "object", "embed"}
+        sources = [value for name, value in page.attributes if name in {"src", "href", "srcset", "data"}]
+        assert all(value.startswith("#") for value in sources)
+        assert not [name for name, _ in page.attributes if name.startswith("on")]
+        assert "url(" not in render(made_inputs())
+        assert "@import" not in render(made_inputs())
+
+    def test_links_lead_somewhere(self):
+        page = Page(render(made_inputs()))
+        names = {value for name, value in page.attributes if name == "id"}
+        assert {value[1:] for name, value in page.attributes if name == "href"} == names
+
+    def test_class_names_hold_any_text(self):
+        names = ("<script>alert(1)</script>", "a \"quoted\" & 'odd' name", "{{ 7 * 7 }}")
+        metrics = made_metrics(classes=names)
+        data = made_data(counts={name: {"train": 1} for name in names}, rejected={"<b>": 1}, sources=[("<i>.fa", "00")])
+        page = render(made_inputs(metrics=metrics, data=data, run='"><script>'))
+        assert "<script" not in page
+        text = Page(page).text
+        assert all(name in text for name in names)
+
+    @settings(max_examples=30, deadline=None)
+    @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(str.strip))
+    def test_no_class_name_breaks_the_page(self, name):
+        page = render(made_inputs(metrics=ANY_NAMES | {"confusion": {"classes": [name, "b"], "matrix": [[3, 1], [0, 2]]}}))
+        Page(page)
+        assert html.escape(name).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
+
+    @pytest.mark.parametrize("missing", ["metrics", "history", "data", "provenance", "model", "settings"])
+    def test_parts_may_be_missing(self, missing):
+        empty = {"metrics": None, "history": [], "data": None, "provenance": {}, "model": {}, "settings": ""}
+        assert Page(render(made_inputs(**{missing: empty[missing]}))).text
+
+    def test_without_a_test_split_it_says_so_and_shows_no_figure(self):
+        text = Page(render(made_inputs(metrics=None))).text
+        assert "No test split" in text
+        assert "macro-F1 over" not in text
+
+    def test_one_test_record_of_one_class(self):
+        metrics = compare(
+            np.array([0]), CLASSES, np.array([[0.7, 0.2, 0.1]]), {"majority": np.full((1, 3), 1 / 3)}, split="test", resamples=10
+        )
+        text = Page(render(made_inputs(metrics=metrics))).text
+        assert "no interval" in text
+        assert "Classes that were not judged" in text
+
+    def test_many_classes_give_a_list_of_confusions(self):
+        names = tuple(f"genus {number}" for number in range(30))
+        metrics = made_metrics(records=300, classes=names, wrong=40, baseline_wrong=90)
+        page = render(made_inputs(metrics=metrics))
+        assert 'class="matrix"' not in page
+        assert "most frequent confusions" in page
+        errors = frequent_confusions(metrics)
+        assert errors[0] == {"true": "genus 0", "predicted": "genus 1", "count": 2, "share": "20%"}
+        assert [error["count"] for error in errors] == sorted((error["count"] for error in errors), reverse=True)
+
+    def test_is_written_into_the_folder(self, tmp_path):
+        path = write_report(tmp_path, made_inputs())
+        assert path == tmp_path / "report.html"
+        assert path.read_text(encoding="utf-8") == render(made_inputs())
+
+    def test_a_folder_that_cannot_be_written_is_an_output_error(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(OutputError):
+            write_report(tmp_path / "file", made_inputs())
+
+
+ANY_NAMES = made_metrics(classes=("a", "b"))
+
+
+def titles(inputs):
+    return {caveat.title: caveat for caveat in caveats(inputs)}
+
+
+class TestCaveats:
+    def test_a_good_run_has_no_warning(self):
+        found = caveats(made_inputs(metrics=made_metrics(records=300, baseline_wrong=120)))
+        assert not [caveat for caveat in found if caveat.kind == "warning"]
+
+    @pytest.mark.parametrize(
+        ("wrong", "baseline_wrong", "kind", "warning"),
+        [(3, 30, "good", None), (10, 10, "open", "Gain not shown"), (30, 3, "bad", "Below a baseline")],
+    )
+    def test_the_gain_decides_the_verdict(self, wrong, baseline_wrong, kind, warning):
+        metrics = made_metrics(wrong=wrong, baseline_wrong=baseline_wrong)
+        assert verdict(metrics)[0] == kind
+        found = titles(made_inputs(metrics=metrics))
+        assert {"Gain not shown", "Below a baseline"} & set(found) == ({warning} if warning else set())
+        assert f'<div class="gain {kind}">' in render(made_inputs(metrics=metrics))
+
+    def test_no_baseline_is_a_warning(self):
+        labels = np.arange(60) % 3
+        metrics = compare(labels, CLASSES, probabilities(labels, 3, wrong=2), {}, split="test", resamples=20)
+        assert titles(made_inputs(metrics=metrics))["No baseline"].kind == "warning"
+        assert "Nothing to compare" in Page(render(made_inputs(metrics=metrics))).text
+
+    def test_few_independent_records_are_a_warning_however_many_records(self):
+        groups = np.array([f"genus {number % 12}" for number in range(90)])
+        found = titles(made_inputs(metrics=made_metrics(groups=groups)))
+        assert "12 groups" in found["Small test split"].text
+        assert "Small test split" not in titles(made_inputs())
+
+    def test_scarce_and_absent_classes_are_named(self):
+        labels = np.array([0] * 60 + [1] * 9)
+        metrics = compare(labels, CLASSES, probabilities(labels, 3, wrong=3), {}, split="test", resamples=20)
+        found = titles(made_inputs(metrics=metrics))
+        assert "Diptera" in found["Classes with few test records"].text
+        assert "Hemiptera" in found["Classes that were not judged"].text
+
+    def test_no_error_gives_the_rule_of_three(self):
+        assert "5.0%" in titles(made_inputs(metrics=made_metrics(records=60, wrong=0)))["No error was made"].text
+
+    def test_probabilities_that_are_off(self):
+        assert "Probabilities are off" in titles(made_inputs(metrics=made_metrics(records=300, wrong=0)))  # right always, sure of .8
+        assert "Probabilities are off" not in titles(made_inputs(metrics=made_metrics(records=300, wrong=60)))
+
+    def test_random_split_and_near_duplicates(self):
+        assert titles(made_inputs(data=made_data(split_method="stratified")))["Random split"].kind == "warning"
+        assert "Random split" not in titles(made_inputs())
+        assert "99.1%" in titles(made_inputs(data=made_data(highest_similarity=0.991)))["Near-duplicates across the split"].text
+        assert "Near-duplicates across the split" not in titles(made_inputs())
+
+    def test_training_that_still_improved(self):
+        assert "Training may have stopped early" not in titles(made_inputs())
+        assert "Training may have stopped early" in titles(made_inputs(history=made_history(30)))
+        assert "No validation split" not in titles(made_inputs(history=[]))
+        assert "No validation split" in titles(made_inputs(history=[row for row in made_history() if row["event"] == "step"]))
+
+    def test_warnings_come_first(self):
+        kinds = [caveat.kind for caveat in caveats(made_inputs(metrics=made_metrics(wrong=0, baseline_wrong=0, records=24), data=None))]
+        assert kinds == sorted(kinds, key=["warning", "note"].index)
+        assert set(kinds) == {"warning", "note"}
+
+
+def numbers(drawing, tag, attribute):
+    return [float(each.get(attribute)) for each in ET.fromstring(drawing).iter(f"{{http://www.w3.org/2000/svg}}{tag}")]
+
+
+class TestFigures:
+    def test_curves_are_where_their_values_are(self):
+        drawing = curves_chart(
+            [Curve("a", [(0, 0.0), (50, 0.5), (100, 1.0)], "train")], x_title="step", y_title="y", description="d", top=1.0
+        )
+        dots = list(zip(numbers(drawing, "circle", "cx"), numbers(drawing, "circle", "cy"), strict=True))
+        (left, bottom), middle, (right, top) = dots
+        assert middle == pytest.approx(((left + right) / 2, (bottom + top) / 2), abs=0.1)
+        assert right > left
+        assert bottom > top  # SVG counts downwards
+
+    def test_the_kept_weights_are_marked_at_the_lowest_validation_loss(self):
+        loss, scores = training_curves(made_history())
+        marks = [
+            float(line.get("x1"))
+            for line in ET.fromstring(loss.drawing).iter("{http://www.w3.org/2000/svg}line")
+            if line.get("class") == "mark"
+        ]
+        ends = [point for point in Axis(0, 50, 52, 466).ticks() if point == 30]
+        assert marks == [pytest.approx(Axis(0, 50, 52, 466).at(ends[0]), abs=0.1)]
+        assert "accuracy" in scores.drawing
+
+    def test_long_curves_are_thinned_to_means(self):
+        points = [(float(step), float(step % 2)) for step in range(10_000)]
+        few = thinned(points)
+        assert len(few) <= 240
+        assert {round(y, 1) for _, y in few} == {0.5}
+        assert thinned(points[:10]) == points[:10]
+        assert thinned([]) == []
+
+    def test_an_interval_spans_its_ends(self):
+        drawing = estimates_chart([Estimate("network", 0.9, (0.8, 1.0), ours=True)], x_title="x", description="d")
+        bar = next(line for line in ET.fromstring(drawing).iter("{http://www.w3.org/2000/svg}line") if line.get("class") == "line train")
+        low, high, dot = float(bar.get("x1")), float(bar.get("x2")), numbers(drawing, "circle", "cx")[0]
+        assert dot == pytest.approx((low + high) / 2, abs=0.1)
+
+    def test_empty_bins_are_not_drawn(self):
+        rows = [
+            {"low": 0, "high": 0.5, "records": 0, "probability": None, "accuracy": None},
+            {"low": 0.5, "high": 1, "records": 4, "probability": 0.7, "accuracy": 0.5},
+        ]
+        assert len(numbers(reliability_chart(rows, description="d"), "circle", "cx")) == 1
+
+    def test_no_steps_no_curves(self):
+        assert training_curves([]) == []
+
+    def test_text_is_escaped(self):
+        assert element("text", "<b>&", class_='"x"') == '<text class="&#34;x&#34;">&lt;b&gt;&amp;</text>'
+
+
+class TestAxes:
+    @given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6))
+    def test_ticks_are_round_few_and_inside(self, low, width):
+        axis = Axis(low, low + width, 0, 100)
+        ticks = axis.ticks()
+        assert 1 <= len(ticks) <= 7
+        assert all(low - width * 1e-6 <= tick <= low + width * (1 + 1e-6) for tick in ticks)
+
+    @given(values=st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=5))
+    def test_the_axis_holds_all_values(self, values):
+        axis = spanning(values, 0, 100)
+        assert axis.low <= min(values) + 1e-6
+        assert axis.high >= max(values) - 1e-6
+        assert axis.high > axis.low
+
+    def test_positions_and_what_lies_outside(self):
+        axis = Axis(0, 10, 200, 100)
+        assert [axis.at(value) for value in (0, 5, 10, 99, -1)] == [200, 150, 100, 100, 200]
+
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0.0, "0"), (0.25, "0.25"), (1200, "1,200"), (250_000, "250k"), (0.30000000000000004, "0.3")]
+    )
+    def test_tick_text(self, value, text):
+        assert tick_text(value) == text
+
+    def test_nothing_to_span(self):
+        assert math.isfinite(spanning([], 0, 100).at(3))

@@ -1,0 +1,319 @@
+"""A run can be killed, resumed, stopped and diverge, and says what it did; the model that it writes gives the scores that it was chosen by."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
+
+from genomix.bundle import load_bundle
+from genomix.data.batches import TrainingBatches, collate, tokenize
+from genomix.data.store import Dataset
+from genomix.errors import DataError, Interrupted, SettingsError
+from genomix.evaluate import evaluate, split_probabilities
+from genomix.metrics import headline
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.predict import PredictSettings, build_scorer, predict
+from genomix.records import SequenceRecord, decode_bases
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train import loop
+from genomix.train.checkpoint import load_newest, save_checkpoint
+from genomix.train.history import read_history
+from genomix.train.optim import build_optimizer, build_schedule, class_weights
+from genomix.train.run import resized, step_count, train
+from genomix.train.settings import TrainSettings
+from genomix.train.start import spectral_loadings
+
+TRAIN_IN_A_PROCESS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from small_data import MODEL, TOKENIZER, TRAINING
+from genomix.data.store import Dataset
+from genomix.train.run import train
+train(Dataset.open(sys.argv[2]), TOKENIZER, MODEL, TRAINING, Path(sys.argv[3]), resume=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return small_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def run_folder(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(dataset, TOKENIZER, MODEL, TRAINING, folder)
+    return folder
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def assert_same_weights(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def last_state(folder):
+    return load_newest(folder / "checkpoints")
+
+
+# ---- what a run leaves behind ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_and_writes_everything_down(run_folder, dataset):
+    metrics = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    assert metrics["accuracy"] >= 0.9
+    assert metrics["records"] == len(dataset.indices("test"))
+    history = read_history(run_folder / "metrics.jsonl")
+    assert [row["step"] for row in history if row["event"] == "step"] == list(range(1, TRAINING.steps + 1))
+    assert [row["step"] for row in history if row["event"] == "validation"] == [10, 20, 30, 40]
+    provenance = json.loads((run_folder / "provenance.json").read_text())
+    assert provenance["dataset"]["dataset_sha256"] == dataset.digest
+    assert provenance["training"]["steps"] == TRAINING.steps
+
+
+def test_the_model_is_the_one_with_the_lowest_validation_loss(run_folder, dataset):
+    best = min((row for row in read_history(run_folder / "metrics.jsonl") if row["event"] == "validation"), key=lambda row: row["loss"])
+    indices = dataset.indices("validation")
+    probabilities = split_probabilities(build_scorer(load_bundle(run_folder), PredictSettings()), dataset, indices)
+    assert headline(dataset.label_ids[indices], probabilities)["log_loss"] == pytest.approx(best["loss"], rel=1e-6)
+
+
+def test_the_test_split_is_read_once_at_the_end_and_the_same_again_from_the_folder(run_folder, dataset):
+    written = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    again = evaluate(load_bundle(run_folder), dataset, seed=TRAINING.seed)
+    assert again["accuracy"] == written["accuracy"]
+    assert again["log_loss"] == pytest.approx(written["log_loss"], rel=1e-6)
+
+
+def test_a_second_run_has_the_same_weights(run_folder, dataset, tmp_path):
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_another_seed_has_other_weights(run_folder, dataset, tmp_path):
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"seed": 1}), tmp_path)
+    assert not torch.equal(weights(tmp_path)["head.2.weight"], weights(run_folder)["head.2.weight"])
+
+
+# ---- killed, stopped, resumed ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [13, 27])
+def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(step, run_folder, dataset, tmp_path):
+    tests = str(Path(__file__).parent)
+    command = [sys.executable, "-c", TRAIN_IN_A_PROCESS, tests, str(dataset.folder), str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    log = tmp_path / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_text().count('"step", ') >= step):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "model").exists()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+    steps = [row["step"] for row in read_history(log) if row["event"] == "step"]
+    assert steps == list(range(1, TRAINING.steps + 1))
+
+
+def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder, dataset, tmp_path, monkeypatch):
+    make_step = loop._step
+
+    def stop_after_seven(training, batch):
+        if training.progress.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make_step(training, batch)
+
+    monkeypatch.setattr(loop, "_step", stop_after_seven)
+    with pytest.raises(Interrupted, match="stopped after step 7 of 40, state saved"):
+        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    monkeypatch.undo()
+    assert last_state(tmp_path)["progress"]["step"] == 7
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_a_run_that_is_done_resumes_to_the_same_model(run_folder, dataset, tmp_path):
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(dataset, tmp_path):
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 10}), tmp_path)
+    with pytest.raises(DataError, match="belongs to other data or settings"):
+        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step, {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002.pt", "step-00000003.pt"]
+    (tmp_path / "step-00000003.pt").write_bytes((tmp_path / "step-00000003.pt").read_bytes()[:100])
+    assert load_newest(tmp_path) == {"step": 2}
+    assert "is damaged" in caplog.text
+
+
+# ---- what stops a run --------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, monkeypatch):
+    forward = Classifier.forward
+
+    def poisoned(self, *batch):
+        logits = forward(self, *batch)
+        poisoned.calls += self.training
+        return logits * math.nan if poisoned.calls == 15 else logits
+
+    poisoned.calls = 0
+    monkeypatch.setattr(Classifier, "forward", poisoned)
+    with pytest.raises(SettingsError, match="step 15: the loss is nan; the update was not made"):
+        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    state = last_state(tmp_path)
+    assert state["progress"]["step"] == 10
+    assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
+
+
+def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatch):
+    figures = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 40, "patience": 3}), tmp_path)
+    progress = last_state(tmp_path)["progress"]
+    assert (progress["step"], progress["best_step"], progress["best_loss"]) == (5, 2, 0.4)
+
+
+def test_records_shorter_than_a_token_are_refused(dataset, tmp_path):
+    with pytest.raises(DataError, match="a token has 12"):
+        train(small_dataset(tmp_path, shortest=11, longest=40, min_length=5), TokenizerSettings(k=12), MODEL, TRAINING, tmp_path / "run")
+
+
+# ---- one record, one score, on every path ------------------------------------------------------------------------------------------------------------
+
+
+def test_training_path_and_prediction_path_give_the_same_scores(run_folder, dataset):
+    """In float64: a record through a training batch, through evaluation's scorer, and from letters through `predict`."""
+    bundle = load_bundle(run_folder)
+    bundle.model.double()
+    indices = dataset.indices("test")
+    batches = TrainingBatches(
+        dataset,
+        indices,
+        bundle.tokenizer,
+        TRAINING.augment.model_copy(update={"substitutions": 0.0}),
+        strand="forward",
+        max_tokens=bundle.model.settings.max_tokens,
+        token_budget=2_000,
+        max_records=8,
+        seed=0,
+    )
+    by_training = np.zeros((len(dataset), 2))
+    for batch in batches.epoch(0):
+        with torch.no_grad():
+            by_training[list(batch.records)] = torch.softmax(bundle.model(batch.tokens, batch.lengths, batch.circular), 1).numpy()
+    scorer = build_scorer(bundle, PredictSettings(max_records=3), strand="forward")
+    by_evaluation = split_probabilities(scorer, dataset, indices)
+    letters = [SequenceRecord("x", "", decode_bases(bytes(dataset.codes(i))).lower().encode(), "f", 1) for i in indices]
+    by_prediction = [prediction.probabilities for _, prediction in predict(bundle, letters, PredictSettings(), strand="forward")]
+    assert np.abs(by_training[indices] - by_evaluation).max() < 1e-10
+    assert np.abs(by_evaluation - np.array(by_prediction)).max() < 1e-10
+
+
+def test_a_batch_from_the_middle_of_an_epoch_is_the_batch_that_was_there(dataset):
+    def batches():
+        return TrainingBatches(
+            dataset,
+            dataset.indices("train"),
+            build_tokenizer(TOKENIZER),
+            TRAINING.augment,
+            strand="both",
+            max_tokens=64,
+            token_budget=500,
+            max_records=8,
+            seed=5,
+        )
+
+    whole = [batch.tokens for batch in batches().epoch(3)]
+    rest = [batch.tokens for batch in batches().epoch(3, start=4)]
+    assert len(rest) == len(whole) - 4
+    assert all(torch.equal(one, other) for one, other in zip(rest, whole[4:], strict=True))
+    shared_out = [batch.records for rank in (0, 1) for batch in batches().epoch(3, rank=rank, world=2)]
+    assert len(set(shared_out)) == len(whole) // 2 * 2
+
+
+# ---- small parts -------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_network_is_as_long_as_the_longest_training_record_needs():
+    model = ModelSettings(max_tokens=1_000_000, patch=32)
+    tokenizer = TokenizerSettings(k=6)
+    assert resized(model, 16_384, circular=True, tokenizer=tokenizer).max_tokens == 32_768
+    assert resized(model, 16_384, circular=False, tokenizer=tokenizer).max_tokens == 16_384
+    assert resized(model, 3_000_000, circular=False, tokenizer=tokenizer).max_tokens == 1_000_000
+    fixed = ModelSettings(max_tokens=512, position_table=True)
+    assert resized(fixed, 50, circular=False, tokenizer=tokenizer) == fixed
+
+
+def test_the_number_of_steps_follows_the_data_within_bounds():
+    settings = TrainSettings(epochs=10, fewest_steps=100, most_steps=1_000)
+    assert [step_count(settings, batches) for batches in (2, 50, 500)] == [100, 500, 1_000]
+    assert step_count(TrainSettings(steps=7), 50) == 7
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    model = Classifier(MODEL, 65, 2)
+    settings = TrainSettings(learning_rate=1.0, embedding_rate=0.1, warmup=0.2)
+    optimizer = build_optimizer(model, settings)
+    schedule = build_schedule(optimizer, 10, settings.warmup)
+    rates = []
+    for _ in range(10):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert [round(rate[1], 3) for rate in rates] == [0.5, 1.0, 1.0, 0.962, 0.854, 0.691, 0.5, 0.309, 0.146, 0.038]
+    assert all(rate[0] == pytest.approx(rate[1] / 10) for rate in rates)
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    assert all((id(p) in decayed) == (p.ndim > 1 and name != "embedding.weight") for name, p in model.named_parameters())
+
+
+def test_balanced_weights_make_the_classes_count_alike():
+    labels = torch.tensor([0] * 8 + [1] * 2)
+    assert class_weights(labels, 3, "balanced").tolist() == [0.625, 2.5, 0.0]
+    assert class_weights(labels, 3, "none").tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("records", "kmers"), [(20, 64), (100, 16)])
+def test_the_spectral_start_whitens_the_records(records, kmers):
+    frequencies = np.random.default_rng(0).dirichlet(np.ones(kmers), records)
+    frequencies[:, 3] = 0  # a k-mer that never occurs
+    scores = frequencies @ spectral_loadings(frequencies, 8)
+    centred = scores - scores.mean(0)
+    assert np.allclose(centred.T @ centred / records, np.eye(8), atol=1e-3)
+
+
+def test_a_run_may_be_read_while_it_is_written(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"event": "step", "step": 1}\n{"event": "st')
+    assert read_history(path) == [{"event": "step", "step": 1}]
+    path.write_text('{"event": \n{"event": "step", "step": 1}\n')
+    with pytest.raises(DataError, match="not a line of JSON") as caught:
+        read_history(path)
+    assert caught.value.where.endswith("line 1")
+
+
+def test_a_dataset_survives_reopening(dataset):
+    assert Dataset.open(dataset.folder).digest == dataset.digest
+    assert collate([tokenize(dataset.codes(0), build_tokenizer(TOKENIZER), circular=False)], [False], [0], [0]).lengths.item() > 0
