@@ -40,6 +40,7 @@ class FinishedRun:
     """What a run has to show for itself."""
 
     folder: Path
+    dataset: Dataset
     result: RunResult
     report: Path
 
@@ -71,7 +72,7 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
     dataset = _dataset(sources, settings, folder, resume=going_on)
     result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, resume=resume)
     report = write_report(folder, report_inputs(result, dataset, settings, folder))
-    return FinishedRun(folder, result, report)
+    return FinishedRun(folder, dataset, result, report)
 
 
 def settings_of(folder: Path) -> RunSettings:

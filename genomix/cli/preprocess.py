@@ -1,0 +1,67 @@
+"""`genomix preprocess`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli import sources as given
+
+
+def preprocess(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Dataset folder to make.", metavar="DIR")],
+    sources: given.Sources = None,
+    *,
+    labels: given.Labels = None,
+    id_column: given.IdColumn = None,
+    label_column: given.LabelColumn = None,
+    group_column: given.GroupColumn = None,
+    split_column: given.SplitColumn = None,
+    allow_missing: given.AllowMissing = False,
+    label_regex: given.LabelRegex = None,
+    intervals: given.Intervals = None,
+    genome: given.Genome = None,
+    manifest: given.ManifestName = None,
+    split: given.Split = None,
+    seed: given.Seed = None,
+    similarity: given.Similarity = None,
+    fractions: given.Fractions = None,
+    conflicts: given.OnConflict = None,
+    min_length: given.MinLength = None,
+    max_ambiguous: given.MaxAmbiguous = None,
+    circular: given.Circular = False,
+    strand: given.WhichStrand = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings file; its [data] table is read.", metavar="TOML")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
+) -> None:
+    """Turn labelled sequences into a dataset: cleaned, split, ready to train on. Prints the folder."""
+    options = given.data_options(
+        labels=labels,
+        id_column=id_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        allow_missing=allow_missing,
+        label_regex=label_regex,
+        intervals=intervals,
+        genome=genome,
+        manifest=manifest,
+        split=split,
+        seed=seed,
+        similarity=similarity,
+        fractions=fractions,
+        conflicts=conflicts,
+        min_length=min_length,
+        max_ambiguous=max_ambiguous,
+        circular=circular,
+        strand=strand,
+    )
+    from genomix.data.info import summary_lines
+    from genomix.data.preprocess import PreprocessTables
+    from genomix.data.preprocess import preprocess as make_dataset
+    from genomix.settings import resolve
+
+    settings = resolve(PreprocessTables, config=config, options=options)
+    dataset = make_dataset(sources or [], settings.data, output, force=force)
+    typer.echo("\n".join(summary_lines(dataset.info)), err=True)
+    typer.echo(str(output))

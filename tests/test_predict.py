@@ -1,0 +1,232 @@
+"""Prediction: a row for every record, in order, whatever the records are; nothing half-written."""
+
+import csv
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_data import MODEL, TOKENIZER, random_sequence
+
+from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.cli.main import main
+from genomix.predict import PredictSettings, Scorer, build_scorer, predict
+from genomix.records import SequenceRecord
+from genomix.report.predictions import COLUMNS, write_predictions
+from genomix.tokenizers import build_tokenizer
+
+CLASSES = ("prob/lem", "ünïcode\tname")
+
+
+def make_bundle(**changes):
+    torch.manual_seed(3)
+    model = new_model(MODEL.model_copy(update=changes), TOKENIZER, len(CLASSES)).eval()
+    return Bundle(model, TOKENIZER, CLASSES, "both", circular=False)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return make_bundle()
+
+
+@pytest.fixture(scope="module")
+def model_folder(bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "model"
+    save_bundle(bundle, folder)
+    return str(folder)
+
+
+def record(sequence, name="r"):
+    return SequenceRecord(name, "", sequence.encode(), "f.fa", 1)
+
+
+def predictions(bundle, sequences, *, strand=None, **settings):
+    return [prediction for _, prediction in predict(bundle, map(record, sequences), PredictSettings(**settings), strand=strand)]
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, dialect="excel-tab"))
+
+
+# ---- every record, in order ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_for_each_of_many_odd_records(model_folder, tmp_path, capsys):
+    """2,000 short records, one of 2 Mb, one of 3 bases, one of 2, one all N, one empty, and repeated ids."""
+    rng = random.Random(0)
+    ids, sequences = [], []
+    for number in range(2_000):
+        ids.append(f"s{number % 1_900}")
+        sequences.append(random_sequence(rng, rng.randint(20, 200), gc=0.5))
+    odd = {"long": "ACGTTGCA" * 250_000, "three": "ACG", "two": "AC", "n": "N" * 500, "empty": ""}
+    for place, (name, sequence) in enumerate(odd.items()):
+        ids.insert(place * 300, name)
+        sequences.insert(place * 300, sequence)
+    fasta = tmp_path / "odd.fa"
+    fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in zip(ids, sequences, strict=True)))
+    assert main(["predict", model_folder, str(fasta), "-o", str(tmp_path / "out.tsv")]) == 0
+    rows = rows_of(tmp_path / "out.tsv")
+    assert [row["id"] for row in rows] == ids
+    assert [int(row["length"]) for row in rows] == [len(sequence) for sequence in sequences]
+    status = {row["id"]: row["status"] for row in rows}
+    assert [status[name] for name in odd] == ["classified", "classified", "too_short", "too_ambiguous", "too_short"]
+    assert int(next(row for row in rows if row["id"] == "long")["windows"]) > 400
+    assert "2005 records" in capsys.readouterr().err
+
+
+def test_columns_and_probabilities(bundle, tmp_path):
+    sequences = ["ACGT" * 30, "AC", "TTGCA" * 40]
+    counts = write_predictions(predict(bundle, map(record, sequences), PredictSettings()), CLASSES, str(tmp_path / "p.tsv"))
+    rows = rows_of(tmp_path / "p.tsv")
+    assert list(rows[0]) == [*COLUMNS, *(f"prob_{name}" for name in CLASSES)]
+    assert counts == {"classified": 2, "too_short": 1}
+    for row in (rows[0], rows[2]):
+        probabilities = {name: float(row[f"prob_{name}"]) for name in CLASSES}
+        assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert row["label"] == max(probabilities, key=probabilities.get)
+        assert float(row["probability"]) == max(probabilities.values())
+        assert float(row["margin"]) == pytest.approx(abs(np.subtract(*probabilities.values())), abs=1e-5)
+        assert 0 <= float(row["strand_agreement"]) <= 1
+    assert {name for name, value in rows[1].items() if value == ""} == {*rows[1]} - {"id", "length", "status", "windows"}
+
+
+def test_json_lines_hold_the_same(bundle, tmp_path):
+    for form in ("tsv", "jsonl"):
+        found = predict(bundle, map(record, ["ACGT" * 30, "AC"]), PredictSettings())
+        write_predictions(found, CLASSES, str(tmp_path / form), form=form)
+    rows, lines = rows_of(tmp_path / "tsv"), [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
+    assert [line["label"] or "" for line in lines] == [row["label"] for row in rows]
+    assert [f"{value:.6f}" for value in lines[0]["probabilities"].values()] == [rows[0][f"prob_{name}"] for name in CLASSES]
+    assert lines[1]["probabilities"] == {}
+
+
+def test_batching_changes_neither_order_nor_scores(bundle):
+    rng = random.Random(1)
+    sequences = [random_sequence(rng, rng.randint(3, 400), gc=0.4) for _ in range(60)]
+    whole = predictions(bundle, sequences)
+    for budget, most in ((50, 1), (600, 7), (10**6, 1000)):
+        assert np.allclose(
+            [p.probabilities for p in predictions(bundle, sequences, token_budget=budget, max_records=most)],
+            [p.probabilities for p in whole],
+            atol=1e-6,
+        )
+    assert [p.length for p in whole] == [len(sequence) for sequence in sequences]
+
+
+# ---- thresholds, strands, windows --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_below_the_threshold_has_no_label_but_its_probabilities(bundle):
+    (sure,), (unsure,) = predictions(bundle, ["ACGT" * 30]), predictions(bundle, ["ACGT" * 30], threshold=0.999)
+    assert (unsure.status, unsure.label) == ("unclassified", "")
+    assert unsure.probabilities == sure.probabilities
+
+
+def test_both_strands_give_one_answer_and_forward_may_not(bundle):
+    rng = random.Random(2)
+    sequence = random_sequence(rng, 200, gc=0.4)
+    turned = sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    one, other = predictions(bundle, [sequence, turned])
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+    assert one.strand_agreement == pytest.approx(other.strand_agreement, abs=1e-6)
+    first, second = predictions(bundle, [sequence, turned], strand="forward")
+    assert first.strand_agreement is None
+    assert one.probabilities == pytest.approx(np.mean([first.probabilities, second.probabilities], axis=0), abs=1e-6)
+
+
+@given(st.integers(1, 3_000), st.integers(4, 400), st.floats(0, 0.9))
+def test_windows_cover_a_record_and_overlap(length, most, overlap):
+    scorer = Scorer(
+        torch.nn.Identity(),
+        build_tokenizer(TOKENIZER),
+        max_tokens=most,
+        strand="both",
+        circular=False,
+        settings=PredictSettings(overlap=overlap),
+    )
+    windows = scorer.windows(length)
+    assert windows[0][0] == 0
+    assert windows[-1][1] == length
+    assert len({stop - start for start, stop in windows}) == 1
+    for (start, stop), (following, _) in zip(windows, windows[1:], strict=False):
+        assert start < following <= stop
+        assert stop - following >= int((stop - start) * overlap) - 1
+
+
+def test_windows_are_averaged_by_their_bases():
+    bundle = make_bundle(max_tokens=64)
+    rng = random.Random(5)
+    sequence = random_sequence(rng, 100, gc=0.4)
+    (whole,) = predictions(bundle, [sequence])
+    spans = build_scorer(bundle, PredictSettings()).windows(100)
+    assert whole.windows == len(spans) > 1
+    parts = predictions(bundle, [sequence[start:stop] for start, stop in spans])
+    assert whole.probabilities == pytest.approx(np.mean([part.probabilities for part in parts], axis=0), abs=1e-6)
+
+
+# ---- files -------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_one_fasta_a_class(bundle, tmp_path):
+    sequences = ["ACGT" * 30, "AC", "T" * 200, "GC" * 90]
+    records = [record(sequence, f"r{number}") for number, sequence in enumerate(sequences)]
+    found = predict(bundle, records, PredictSettings())
+    write_predictions(found, CLASSES, str(tmp_path / "p.tsv"), split_fasta=tmp_path / "by_class")
+    labels = {row["id"]: row["label"] for row in rows_of(tmp_path / "p.tsv")}
+    names = {"prob/lem": "prob%2Flem.fasta", "ünïcode\tname": "%C3%BCn%C3%AFcode%09name.fasta", "": "_unclassified.fasta"}
+    assert {path.name for path in (tmp_path / "by_class").iterdir()} == {names[label] for label in labels.values()}
+    for path in (tmp_path / "by_class").iterdir():
+        ids = [line[1:] for line in path.read_text().splitlines() if line.startswith(">")]
+        assert ids == [name for name, label in labels.items() if names[label] == path.name]
+    assert (tmp_path / "by_class" / "_unclassified.fasta").read_text() == ">r1\nAC\n"
+
+
+def test_an_error_midway_leaves_no_file(model_folder, tmp_path, capsys):
+    (tmp_path / "bad.fa").write_text(">a\nACGTACGT\n>b\nMENLNMDLLYM\n")
+    command = ["predict", model_folder, str(tmp_path / "bad.fa"), "-o", str(tmp_path / "p.tsv"), "--split-fasta", str(tmp_path / "split")]
+    assert main(command) == 65
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.fa"]
+    assert "line 4" in capsys.readouterr().err
+
+
+def test_an_existing_file_is_kept_without_force(model_folder, tmp_path):
+    (tmp_path / "x.fa").write_text(">a\nACGTACGT\n")
+    (tmp_path / "p.tsv").write_text("precious")
+    command = ["predict", model_folder, str(tmp_path / "x.fa"), "-o", str(tmp_path / "p.tsv")]
+    assert main(command) == 73
+    assert (tmp_path / "p.tsv").read_text() == "precious"
+    assert main([*command, "--force"]) == 0
+    assert (tmp_path / "p.tsv").read_text().startswith("id\t")
+
+
+def test_stdout_carries_the_table_and_stderr_the_talk(model_folder, tmp_path, capsys):
+    (tmp_path / "x.fa").write_text(">a some words\nACGTACGT\n")
+    assert main(["predict", model_folder, str(tmp_path / "x.fa"), "--set", "predict.threshold=0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["id", "a"]
+    assert err == "1 records: 1 classified\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--threshold", "1.5"], 78, "predict.threshold"),
+        (["--set", "predict.treshold=1"], 78, "did you mean threshold"),
+        (["--format", "xml"], 2, "xml"),
+        (["--strand", "reverse"], 2, "reverse"),
+    ],
+)
+def test_a_wrong_option_is_one_line(words, code, said, model_folder, tmp_path, capsys):
+    (tmp_path / "x.fa").write_text(">a\nACGTACGT\n")
+    assert main(["predict", model_folder, str(tmp_path / "x.fa"), *words]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_model_and_missing_sequences(model_folder, tmp_path, capsys):
+    assert main(["predict", str(tmp_path / "nothing"), "x.fa"]) == 66
+    assert main(["predict", model_folder, str(tmp_path / "nothing.fa")]) == 66
+    assert "nothing.fa" in capsys.readouterr().err
