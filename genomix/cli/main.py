@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 import genomix
-from genomix.cli import doctor, evaluate, models, predict
+from genomix.cli import data, demo, doctor, evaluate, models, predict, preprocess, train
 from genomix.errors import GenomixError, InputMissing, UsageError
 from genomix.outputs import CANNOT_WRITE, output_error
 
@@ -26,7 +26,7 @@ BUG = 1
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("demo", "preprocess", "train", "evaluate", "predict", "models", "doctor")
+COMMANDS = ("demo", "preprocess", "train", "evaluate", "predict", "models", "data", "doctor")
 """In the order in which a newcomer needs them."""
 
 _CommandLineError = typer.BadParameter.__mro__[1]
@@ -46,9 +46,13 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text: boxes break in pipes and logs
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command("demo")(demo.demo)
+app.command("preprocess")(preprocess.preprocess)
+app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(models.app, name="models", no_args_is_help=False)  # without a word it is wrong usage, one line like any other
+app.add_typer(data.app, name="data", no_args_is_help=False)
 app.command("doctor")(doctor.doctor)
 
 

@@ -34,18 +34,25 @@ Sources = Annotated[
     ),
 ]
 
-Labels = Annotated[str | None, typer.Option("--labels", metavar="TSV", help="Label table: columns id and label, and maybe group and split.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", metavar="TSV", help="Label table: columns id and label, and maybe group and split.")
+]
 IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of record ids, if not id.")]
 LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of labels, if not label.")]
-GroupColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of what --split group keeps together, if not group.")]
+GroupColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The table's column of what --split group keeps together, if not group.")
+]
 SplitColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of splits, if not split; means --split column.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on if the table has ids that no sequence has.")]
 LabelRegex = Annotated[
-    str | None, typer.Option(metavar="REGEX", help="Pattern searched in the whole header; its first group, or the one named label, is the label.")
+    str | None,
+    typer.Option(metavar="REGEX", help="Pattern searched in the whole header; its first group, or the one named label, is the label."),
 ]
 Intervals = Annotated[str | None, typer.Option(metavar="BED", help="Regions of --genome as records, labelled by the name column.")]
 Genome = Annotated[str | None, typer.Option(metavar="FASTA", help="What --intervals cuts from.")]
-ManifestName = Annotated[str | None, typer.Option("--manifest", metavar="TOML", help="Data manifest: a path, or the name of a bundled one.")]
+ManifestName = Annotated[
+    str | None, typer.Option("--manifest", metavar="TOML", help="Data manifest: a path, or the name of a bundled one.")
+]
 
 Split = Annotated[
     SplitMethod | None,
@@ -64,7 +71,9 @@ OnConflict = Annotated[
     Conflicts | None, typer.Option("--conflicts", help="One sequence, or one id, with two labels: stop, or leave all its records out.")
 ]
 MinLength = Annotated[int | None, typer.Option(help="Leave out shorter records [20].")]
-MaxAmbiguous = Annotated[float | None, typer.Option(help="Leave out records with a larger fraction of letters other than A, C, G, T, U [0.5].")]
+MaxAmbiguous = Annotated[
+    float | None, typer.Option(help="Leave out records with a larger fraction of letters other than A, C, G, T, U [0.5].")
+]
 Circular = Annotated[bool, typer.Option("--circular", help="The molecules are circular: plasmids, mitochondria.")]
 WhichStrand = Annotated[
     Strand | None, typer.Option("--strand", help="forward, if a record's other strand means something else, as in transcripts [both].")

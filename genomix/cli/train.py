@@ -1,0 +1,80 @@
+"""`genomix train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli import sources as given
+from genomix.cli.choices import Device, Precision
+
+
+def train(
+    sources: given.Sources = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", metavar="DIR")],
+    preset: Annotated[str | None, typer.Option(help="Network and recipe to start from; genomix models list names them [base].")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file, such as the run.toml of an earlier run.", metavar="TOML")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set train.learning_rate=1e-3; may be repeated.")
+    ] = None,
+    labels: given.Labels = None,
+    id_column: given.IdColumn = None,
+    label_column: given.LabelColumn = None,
+    group_column: given.GroupColumn = None,
+    split_column: given.SplitColumn = None,
+    allow_missing: given.AllowMissing = False,
+    label_regex: given.LabelRegex = None,
+    intervals: given.Intervals = None,
+    genome: given.Genome = None,
+    manifest: given.ManifestName = None,
+    split: given.Split = None,
+    similarity: given.Similarity = None,
+    fractions: given.Fractions = None,
+    conflicts: given.OnConflict = None,
+    min_length: given.MinLength = None,
+    max_ambiguous: given.MaxAmbiguous = None,
+    circular: given.Circular = False,
+    strand: given.WhichStrand = None,
+    seed: Annotated[int | None, typer.Option(help="Draws the split, the starting weights and the order of records.")] = None,
+    device: Annotated[Device | None, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = None,
+    devices: Annotated[int | None, typer.Option(help="Processes, one a device.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="bf16 is faster on recent accelerators.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, where there is one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in the folder.")] = False,
+) -> None:
+    """Train a classifier on labelled sequences, or on a dataset folder, and evaluate it on the records held out."""
+    from genomix.runs import resolve_run, run
+
+    options = given.data_options(
+        labels=labels,
+        id_column=id_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        allow_missing=allow_missing,
+        label_regex=label_regex,
+        intervals=intervals,
+        genome=genome,
+        manifest=manifest,
+        split=split,
+        seed=seed,
+        similarity=similarity,
+        fractions=fractions,
+        conflicts=conflicts,
+        min_length=min_length,
+        max_ambiguous=max_ambiguous,
+        circular=circular,
+        strand=strand,
+    ) | {
+        "train.seed": seed,
+        "train.strand": strand and strand.value,
+        "train.device": device and device.value,
+        "train.devices": devices,
+        "train.precision": precision and precision.value,
+    }
+    settings = resolve_run(output, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume)
+    finished = run(sources or [], settings, output, resume=resume, force=force)
+    typer.echo("\n".join(finished.summary()), err=True)
+    typer.echo(f"report: {finished.report}", err=True)
+    typer.echo(str(output))
