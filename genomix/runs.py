@@ -9,7 +9,7 @@ report.html       for people                             provenance.json
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from genomix.train.run import RunResult, train
 _log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "run.toml"
+DEFAULT_PRESET = "base"
 DATASET_FOLDER = "dataset"
 
 
@@ -75,16 +76,25 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
     return FinishedRun(folder, dataset, result, report)
 
 
+def resolve_run(
+    folder: Path, *, preset: str | None, config: Path | None, assignments: Sequence[str], options: Mapping[str, Any], resume: bool
+) -> RunSettings:
+    """The settings of a run that is to be made in, or resumed from, `folder`; see `genomix.settings.resolve`.
+
+    A run that is resumed without a preset or a file takes them from its own `run.toml`.
+    """
+    if resume and preset is None and config is None and (folder / SETTINGS_FILE).exists():
+        config = folder / SETTINGS_FILE
+    return resolve(RunSettings, preset=preset, default_preset=DEFAULT_PRESET, config=config, assignments=assignments, options=options)
+
+
 def settings_of(folder: Path) -> RunSettings:
     """The settings that a run folder was made with.
 
     Raises:
-        UsageError: it holds no run.
+        SettingsError: its run.toml was changed to what can't be.
     """
-    path = folder / SETTINGS_FILE
-    if not path.exists():
-        raise UsageError("no run to resume here", hint="give the data to start one: genomix train SOURCES -o DIR")
-    return resolve(RunSettings, config=path, environment={})
+    return resolve(RunSettings, config=folder / SETTINGS_FILE, environment={})
 
 
 def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, folder: Path) -> ReportInputs:

@@ -41,8 +41,10 @@ class Batch:
     records: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
-        moved = (part.to(device, non_blocking=True) for part in (self.tokens, self.lengths, self.circular, self.labels))
-        return Batch(*moved, self.records)
+        tokens, lengths, circular, labels = (
+            part.to(device, non_blocking=True) for part in (self.tokens, self.lengths, self.circular, self.labels)
+        )
+        return Batch(tokens, lengths, circular, labels, self.records)
 
 
 def tokenize(codes: np.ndarray, tokenizer: Tokenizer, *, circular: bool) -> np.ndarray:

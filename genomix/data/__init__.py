@@ -1,0 +1,1 @@
+"""Labelled records to datasets on disk, and datasets to batches."""

@@ -1,0 +1,134 @@
+"""From a split method to each record's split, with the figures that say how far the split can be trusted."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genomix.data.clusters import find_clusters, highest_similarity
+from genomix.data.record_table import RecordTable
+from genomix.data.sketches import Sketches
+from genomix.data.splits import SPLITS, TRAIN, VALIDATION, SplitSettings, carve_validation, deal
+from genomix.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How the records are split.
+
+    Attributes:
+        splits: of each row, the split's name; empty where the data are unlabelled.
+        clusters: of each row, the number of its near-duplicate cluster; empty where the data are unlabelled.
+        figures: what `dataset.json` says of the split; None where there is none.
+    """
+
+    splits: Sequence[str]
+    clusters: Sequence[str]
+    figures: dict[str, Any] | None
+
+
+def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, settings: SplitSettings) -> Division:
+    """Split the records.
+
+    Args:
+        rows: int [row], which records of the table are kept.
+        sketches: of the rows; None for unlabelled data, which get no split.
+
+    Raises:
+        DataError: one class only, a class too small, no groups to keep together, or a class or a split without records.
+    """
+    if sketches is None:
+        nothing = [""] * len(rows)
+        return Division(nothing, nothing, None)
+    names = [table.labels[row] for row in rows]
+    classes = sorted(set(names))
+    _require_two(classes)
+    labels = _numbers(names, classes)
+    clusters = find_clusters(sketches, settings.similarity)
+    sides, notes = _sides(table, rows, labels, clusters, classes=classes, settings=settings)
+    _require_trained(sides, labels, classes)
+    figures = {
+        "method": settings.method,
+        "seed": settings.seed,
+        "fractions": list(settings.fractions),
+        "similarity": settings.similarity,
+        "clusters": int(clusters.max()) + 1,
+        "largest_cluster": int(np.bincount(clusters).max()),
+        "highest_similarity": round(highest_similarity(sketches, sides), 6),
+        "uncompared_records": int((sketches.sizes == 0).sum()),
+        "sketch_density": sketches.density,
+        "records": _counts(sides, labels, classes),
+        "notes": notes,
+    }
+    return Division([SPLITS[side] for side in sides], list(map(str, clusters.tolist())), figures)
+
+
+def _sides(
+    table: RecordTable, rows: np.ndarray, labels: np.ndarray, clusters: np.ndarray, *, classes: list[str], settings: SplitSettings
+) -> tuple[np.ndarray, list[str]]:
+    """int8 [row], index into SPLITS; and what a reader of the scores should know."""
+    notes: list[str] = []
+    match settings.method:
+        case "column":
+            return _column_sides([table.splits[row] for row in rows], labels, classes, settings)
+        case "cluster":
+            groups = clusters
+        case "stratified":
+            groups = np.arange(len(rows))
+        case "sequence":
+            groups = _group_numbers(table.sequences[row] for row in rows)
+        case "group":
+            named = [table.groups[row] for row in rows]
+            groups, notes = _group_numbers(named), _note_groupless(named)
+    return deal(labels, groups, classes, settings), notes
+
+
+def _column_sides(names: list[str], labels: np.ndarray, classes: list[str], settings: SplitSettings) -> tuple[np.ndarray, list[str]]:
+    sides = _numbers(names, SPLITS).astype(np.int8)
+    if (sides == VALIDATION).any():
+        return sides, []
+    note = "the split column names no validation records: they were taken from train, stratified by class"
+    return carve_validation(sides, labels, classes, settings), [note]
+
+
+def _group_numbers(names: Iterable[str]) -> np.ndarray:
+    """int64: one number for each name, from 0; a record without one is a group of its own."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(name or place, len(numbers)) for place, name in enumerate(names)], dtype=np.int64)
+
+
+def _note_groupless(names: list[str]) -> list[str]:
+    groupless = sum(not name for name in names)
+    if groupless == len(names):
+        raise DataError("--split group, but no record has a group", hint="a column `group` in the label table, or --group-column NAME")
+    return [f"{groupless} records have no group: each is a group of its own"] if groupless else []
+
+
+def _numbers(names: Sequence[str], ordered: Sequence[str]) -> np.ndarray:
+    """int64: the place of each name among `ordered`."""
+    place = {name: number for number, name in enumerate(ordered)}
+    return np.fromiter((place[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def _counts(sides: np.ndarray, labels: np.ndarray, classes: list[str]) -> dict[str, dict[str, int]]:
+    """Class -> split -> records."""
+    table = np.zeros((len(classes), len(SPLITS)), dtype=np.int64)
+    np.add.at(table, (labels, sides), 1)
+    return {name: dict(zip(SPLITS, row, strict=True)) for name, row in zip(classes, table.tolist(), strict=True)}
+
+
+def _require_two(classes: list[str]) -> None:
+    if len(classes) < 2:
+        raise DataError(
+            f"all records are of one class, {classes[0]!r}: a classifier needs at least two",
+            hint="NAME=file.fa for each class, for example",
+        )
+
+
+def _require_trained(sides: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    absent = np.setdiff1d(labels, labels[sides == TRAIN])
+    if len(absent):
+        raise DataError(
+            f"class {classes[absent[0]]!r} has no record in train", hint="a network learns a class only from its training records"
+        )

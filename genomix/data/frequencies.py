@@ -1,0 +1,45 @@
+"""How often each k-mer occurs in a record: what the baselines and the spectral start of the embedding are made of."""
+
+import numpy as np
+
+from genomix.data.augment import Strand
+from genomix.data.store import Dataset
+from genomix.tokenizers.kmers import kmer_codes, valid_kmers
+
+_BASES_AT_ONCE = 1 << 18
+"""Bases that are counted at a time: bounds the memory for records of any length, and stays in the cache."""
+
+
+def kmer_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Strand) -> np.ndarray:
+    """Each record's share of every k-mer, float32 [records, 4**k], the columns in the order of `kmer_codes`.
+
+    k-mers with a letter other than A, C, G, T are left out; a row sums to 1, or to 0 where a record has no k-mer. With `strand="both"` a k-mer and its
+    reverse complement get the mean of the two, so a record and its other strand have one row.
+    """
+    table = np.empty((len(indices), 4**k), dtype=np.float32)
+    for row, index in zip(table, indices, strict=True):
+        counts = kmer_counts(dataset.codes(int(index)), k)
+        row[:] = counts / max(1, counts.sum())
+    if strand == "both":
+        table += table[:, complement_order(k)]
+        table /= 2
+    return table
+
+
+def kmer_counts(codes: np.ndarray, k: int) -> np.ndarray:
+    """How often each k-mer occurs in base codes (uint8 [length]), int64 [4**k]; those with another letter than A, C, G, T are left out."""
+    counts = np.zeros(4**k, dtype=np.int64)
+    for start in range(0, len(codes) - k + 1, _BASES_AT_ONCE):
+        piece = codes[start : start + _BASES_AT_ONCE + k - 1]
+        counts += np.bincount(kmer_codes(piece, k)[valid_kmers(piece, k)], minlength=4**k)
+    return counts
+
+
+def complement_order(k: int) -> np.ndarray:
+    """The code of each k-mer's reverse complement, int64 [4**k]."""
+    forward = np.arange(4**k)
+    reverse = np.zeros_like(forward)
+    for _ in range(k):
+        reverse = reverse * 4 + 3 - forward % 4
+        forward //= 4
+    return reverse

@@ -1,0 +1,72 @@
+"""`dataset.json`, what a dataset says of itself, and its summary in a few lines."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import genomix
+from genomix.data.division import Division
+from genomix.data.record_table import RecordTable
+from genomix.data.splits import SPLITS
+from genomix.data.store import INFO_FILE, SCHEMA_VERSION, file_entry
+
+
+def source_entry(path: str, label: str | None) -> dict[str, Any]:
+    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once, as standard input."""
+    content = file_entry(Path(path)) if Path(path).is_file() else {"bytes": None, "sha256": None}
+    return {"path": path, "label": label, **content}
+
+
+def dataset_info(table: RecordTable, rows: np.ndarray, division: Division, *, rejected: dict[str, int]) -> dict[str, Any]:
+    """What `dataset.json` says of the records.
+
+    Args:
+        rows: int [row], which records of the table are kept.
+        rejected: reason -> records left out.
+    """
+    labels = Counter(table.labels[row] for row in rows)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "genomix": genomix.__version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "counts": {
+            "records": len(rows),
+            "bases": int(np.asarray(table.lengths)[rows].sum()),
+            "rejected": dict(sorted(rejected.items())),
+            "classes": {label: labels[label] for label in sorted(labels) if label},
+            "splits": {split: division.splits.count(split) for split in SPLITS} if division.figures else {},
+        },
+        "split": division.figures,
+    }
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+
+
+def summary_lines(info: dict[str, Any]) -> list[str]:
+    """A dataset in a few lines for its maker."""
+    counts, split = info["counts"], info["split"]
+    of_classes = f" of {len(counts['classes'])} classes" if counts["classes"] else " without labels (nothing can be trained on them)"
+    lines = [f"{_counted(counts['records'], 'record')}{of_classes}, {_counted(counts['bases'], 'base')}"]
+    if counts["rejected"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["rejected"].items())
+        lines.append(f"left out: {reasons} (each with its reason in rejected.tsv)")
+    if split is not None:
+        sizes = ", ".join(f"{name} {count:,}" for name, count in counts["splits"].items())
+        lines.append(f"split by {split['method']}, seed {split['seed']}: {sizes}")
+        lines.append(
+            f"near-duplicates: {_counted(split['clusters'], 'cluster')} at similarity {split['similarity']:g}, "
+            f"the largest of {_counted(split['largest_cluster'], 'record')}; "
+            f"the most alike records on two sides of the split: {split['highest_similarity']:.4f}"
+        )
+        lines += split["notes"]
+    return lines
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"

@@ -1,0 +1,208 @@
+"""Where a record's label comes from. Every way ends in one stream of labelled records, in input order.
+
+A file may carry the label of all its records (`NAME=file`, or a class folder); records of other files get theirs from a label table or a pattern on the
+header; genome intervals carry their BED name. A description is read only by `--label-regex`.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from genomix.data.label_table import Columns, read_label_table
+from genomix.data.source_files import SourceFile
+from genomix.errors import DataError, UsageError
+from genomix.formats import interval_records, open_records
+from genomix.records import SequenceRecord
+
+_log = logging.getLogger(__name__)
+
+_NAMED_IN_ERRORS = 5
+
+
+class LabelSettings(BaseModel):
+    """How records that don't come from a `NAME=file` pair or a class folder are labelled."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    table: str | None = None
+    """A TSV with a row a record: its id, label, and optionally group and split."""
+    id_column: str = "id"
+    label_column: str = "label"
+    group_column: str | None = None
+    """None: `group`, where the table has it."""
+    split_column: str | None = None
+    """Read by the split method `column`; None: `split`."""
+    allow_missing: bool = False
+    """Go on where the table has ids that no record has."""
+    regex: str | None = None
+    """A pattern searched in the whole header; its group `label`, or its first group, is the label."""
+    intervals: str | None = None
+    """A BED file; its regions are the records, its name column their labels."""
+    genome: str | None = None
+    """The FASTA that `intervals` cuts from."""
+    manifest: str | None = None
+    """A data manifest: its path, or the name of a bundled one."""
+
+
+class Label(NamedTuple):
+    """What is known of a record beside its sequence; empty where unknown."""
+
+    label: str = ""
+    group: str = ""
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRecord:
+    """A record with its label.
+
+    Attributes:
+        sequence_name: the whole sequence that it was cut from: the contig of an interval, else its own id.
+    """
+
+    record: SequenceRecord
+    known: Label
+    sequence_name: str
+
+
+class Labeller(Protocol):
+    """Gives the records of unlabelled files their label."""
+
+    def label(self, record: SequenceRecord) -> Label:
+        """Empty where there is none for this record."""
+        ...
+
+    def check(self) -> None:
+        """Called after the last record. Raises DataError where something given was never used."""
+        ...
+
+
+def labelled_records(files: Sequence[SourceFile], labeller: Labeller, settings: LabelSettings) -> Iterator[LabelledRecord]:
+    """Stream all records: those of the files, in order, then the intervals.
+
+    Raises:
+        DataError: a file is broken, or the label table names ids that no record has.
+        InputMissing: no such file.
+    """
+    for file in files:
+        for record in open_records(file.path):
+            known = Label(file.label) if file.label is not None else labeller.label(record)
+            yield LabelledRecord(record, known, record.id)
+    if settings.intervals is not None and settings.genome is not None:
+        for record, interval in interval_records(settings.intervals, settings.genome):
+            name = "" if interval.name == "." else interval.name  # BED's word for none
+            yield LabelledRecord(record, Label(name), interval.contig)
+    labeller.check()
+
+
+def build_labeller(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> Labeller:
+    """The labeller that the settings ask for.
+
+    Args:
+        read_split: whether the table must give each record's split.
+
+    Raises:
+        UsageError: the options contradict each other, or leave some files without labels.
+        DataError: the table can't be used.
+    """
+    _refuse_contradictions(files, settings, read_split=read_split)
+    if settings.table is not None:
+        split = (settings.split_column or "split") if read_split else None
+        columns = Columns(settings.id_column, settings.label_column, settings.group_column or "group", split, settings.group_column is None)
+        return TableLabeller(settings.table, columns, allow_missing=settings.allow_missing)
+    return RegexLabeller(settings.regex) if settings.regex is not None else NoLabeller()
+
+
+def gives_labels(files: Sequence[SourceFile], settings: LabelSettings) -> bool:
+    """Whether anything given says what the records' labels are."""
+    return any(given is not None for given in (settings.table, settings.regex, settings.intervals, *(file.label for file in files)))
+
+
+class NoLabeller:
+    """For unlabelled data, and where every file carries its own label."""
+
+    def label(self, record: SequenceRecord) -> Label:  # noqa: ARG002 - the contract's
+        return Label()
+
+    def check(self) -> None:
+        pass
+
+
+class TableLabeller:
+    """Labels by record id."""
+
+    def __init__(self, path: str, columns: Columns, *, allow_missing: bool = False) -> None:
+        self._path, self._allow_missing = path, allow_missing
+        self._rows = read_label_table(path, columns)
+        self._unseen = dict.fromkeys(self._rows)
+
+    def label(self, record: SequenceRecord) -> Label:
+        row = self._rows.get(record.id)
+        if row is None:
+            return Label()
+        self._unseen.pop(record.id, None)
+        return Label(row.label, row.group, row.split)
+
+    def check(self) -> None:
+        if not self._unseen:
+            return
+        examples = ", ".join(map(repr, list(self._unseen)[:_NAMED_IN_ERRORS]))
+        more = ", ..." if len(self._unseen) > _NAMED_IN_ERRORS else ""
+        message = f"{len(self._unseen)} of {len(self._rows)} ids are in no sequence file: {examples}{more}"
+        if not self._allow_missing:
+            hint = "an id is the header's first word; --allow-missing goes on without them"
+            raise DataError(message, where=self._path, hint=hint)
+        _log.warning("%s: %s", self._path, message)
+
+
+class RegexLabeller:
+    """Labels by a pattern on the header, id and description."""
+
+    def __init__(self, pattern: str) -> None:
+        try:
+            self._pattern = re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"--label-regex {pattern!r} is not a regular expression: {error}") from error
+        if not self._pattern.groups:
+            raise UsageError(f"--label-regex {pattern!r} has no group", hint="put parentheses around the label: 'host=(\\w+)'")
+        self._group: str | int = "label" if "label" in self._pattern.groupindex else 1
+
+    def label(self, record: SequenceRecord) -> Label:
+        header = f"{record.id} {record.description}" if record.description else record.id
+        match = self._pattern.search(header)
+        return Label((match[self._group] or "").strip()) if match else Label()
+
+    def check(self) -> None:
+        pass
+
+
+def _refuse_contradictions(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> None:
+    if settings.table is not None and settings.regex is not None:
+        raise UsageError("--labels and --label-regex both give labels", hint="keep one")
+    if (settings.intervals is None) != (settings.genome is None):
+        raise UsageError("--intervals and --genome go together", hint="--intervals regions.bed --genome genome.fa")
+    if not files and settings.intervals is None:
+        raise UsageError("no input", hint="name FASTA files, NAME=file.fa pairs, or a folder with one sub-folder a class")
+    unlabelled = [file for file in files if file.label is None]
+    by_record = "--labels" if settings.table is not None else "--label-regex" if settings.regex is not None else None
+    if by_record and not unlabelled:
+        raise UsageError(f"{by_record} has nothing to label: every file has a label of its own")
+    if not by_record and unlabelled and gives_labels(files, settings):
+        raise UsageError(f"{unlabelled[0].path} has no label, other inputs have", hint=f"NAME={unlabelled[0].path}, or --labels for it")
+    _refuse_unread(settings, read_split=read_split)
+
+
+def _refuse_unread(settings: LabelSettings, *, read_split: bool) -> None:
+    """An option that would be ignored is a mistake."""
+    if read_split and settings.table is None:
+        raise UsageError("--split column needs a label table", hint="--labels labels.tsv, with a column named split")
+    if settings.table is None:
+        for option in ("id_column", "label_column", "group_column", "split_column", "allow_missing"):
+            if getattr(settings, option) != LabelSettings.model_fields[option].default:
+                raise UsageError(f"--{option.replace('_', '-')} says something about --labels, which is not given")
+    elif settings.split_column is not None and not read_split:
+        raise UsageError("--split-column is read only with --split column")

@@ -1,0 +1,119 @@
+"""Labelled sequence files in, a dataset folder out.
+
+In this order: find the files (`source_files`) -> label records (`labels`) -> leave out what can't be used (`cleaning`) or was seen before (`repeats`) and
+write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster near-duplicates (`clusters`) and split (`division`) -> write `records.tsv`
+(`record_table`) and `dataset.json` (`info`). Of the bases only a few records are in memory at a time; the table of records is there as a whole.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from genomix.data.cleaning import CleaningSettings
+from genomix.data.division import divide
+from genomix.data.info import dataset_info, source_entry, write_info
+from genomix.data.labels import LabelSettings, build_labeller, gives_labels, labelled_records
+from genomix.data.manifest import load_manifest
+from genomix.data.reading import read_records
+from genomix.data.record_table import write_records
+from genomix.data.sketches import sketch_records
+from genomix.data.source_files import SourceFile, find_source_files
+from genomix.data.splits import SplitSettings
+from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, Dataset, file_entry
+from genomix.errors import UsageError
+from genomix.outputs import atomic_folder
+
+
+class PreprocessSettings(BaseModel):
+    """How sequence files become a dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: LabelSettings = LabelSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    split: SplitSettings = SplitSettings()
+    circular: bool | None = None
+    """Whether the molecules are circular: their first base follows their last. None is no, unless a manifest says otherwise."""
+    strand: Literal["both", "forward"] | None = None
+    """`forward` where the other strand of a record is something else: then a reverse complement is no duplicate. None is `both`, unless a manifest says
+    otherwise."""
+
+
+class PreprocessTables(BaseModel):
+    """The one table of a `run.toml` that preprocessing reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: PreprocessSettings = PreprocessSettings()
+
+
+def preprocess(sources: Sequence[str], settings: PreprocessSettings, output: str | Path, *, force: bool = False) -> Dataset:
+    """Make a dataset folder; it appears only when it is whole.
+
+    Args:
+        sources: sequence files (`-` is standard input), `NAME=file` pairs, class folders; none with a manifest.
+        force: replace a folder that exists.
+
+    Raises:
+        UsageError: the inputs and options don't fit together.
+        InputMissing: a file isn't there.
+        DataError: a file is broken; labels contradict each other or the records; no record is left; a class is too small to split.
+        OutputError: the folder exists, or can't be written.
+        SettingsError: the manifest is none.
+    """
+    with atomic_folder(output, marker=INFO_FILE, force=force) as folder:
+        files, settled = settle(sources, settings)
+        info = _fill(folder, files, settled)
+        write_info(folder, {**info, "settings": settings.model_dump(mode="json")})
+    return Dataset.open(output)
+
+
+def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[SourceFile], PreprocessSettings]:
+    """The files to read, and the settings with nothing left open: what the user set, then what the manifest says, then the defaults."""
+    labels = settings.labels
+    manifest = None if labels.manifest is None else load_manifest(labels.manifest)
+    if manifest is not None and sources:
+        raise UsageError("--manifest names the sequence files itself", hint=f"leave out {sources[0]}")
+    method = settings.split.method or ("column" if labels.split_column else manifest.split if manifest else "cluster")
+    settled = settings.model_copy(
+        update={
+            "labels": manifest.label_settings(labels, read_split=method == "column") if manifest else labels,
+            "split": settings.split.model_copy(update={"method": method}),
+            "circular": settings.circular if settings.circular is not None else bool(manifest and manifest.circular),
+            "strand": settings.strand or (manifest.strand if manifest else "both"),
+        }
+    )
+    return manifest.source_files() if manifest else find_source_files(sources), settled
+
+
+def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSettings) -> dict[str, Any]:
+    """Write all but `dataset.json`, and give its content."""
+    labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
+    items = labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels)
+    with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
+        sources = [hashing.submit(source_entry, path, label) for path, label in _inputs(files, settings.labels)]
+        both_strands = settings.strand == "both"
+        reading = read_records(items, folder, settings.cleaning, labelled=labelled, both_strands=both_strands, needs_split=needs_split)
+        bases = hashing.submit(file_entry, folder / BASES_FILE)
+        table, rows = reading.table, np.flatnonzero(reading.kept)
+        places = np.asarray(table.offsets)[rows], np.asarray(table.lengths)[rows]
+        division = divide(table, rows, sketch_records(folder / BASES_FILE, *places) if labelled else None, settings.split)
+        write_records(folder / RECORDS_FILE, table, rows, division.splits, division.clusters)
+        files_written = {BASES_FILE: bases.result(), RECORDS_FILE: file_entry(folder / RECORDS_FILE)}
+        return {
+            **dataset_info(table, rows, division, rejected=reading.rejected),
+            "circular": settings.circular,
+            "strand": settings.strand,
+            "sources": [entry.result() for entry in sources],
+            "files": files_written,
+        }
+
+
+def _inputs(files: Sequence[SourceFile], labels: LabelSettings) -> list[tuple[str, str | None]]:
+    """Every file that the dataset is made of, with the label of all its records."""
+    others = [path for path in (labels.table, labels.intervals, labels.genome) if path is not None]
+    return [(file.path, file.label) for file in files] + [(path, None) for path in others]

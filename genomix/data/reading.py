@@ -1,0 +1,89 @@
+"""One pass over the input: bases to disk, all else into the table of records."""
+
+import logging
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from genomix.data.cleaning import CleaningSettings, RejectedTable, unusable
+from genomix.data.labels import LabelledRecord
+from genomix.data.record_table import RecordTable
+from genomix.data.repeats import Repeats
+from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
+from genomix.errors import DataError
+from genomix.records import encode_bases
+
+_log = logging.getLogger(__name__)
+
+_BUFFER_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one pass leaves behind.
+
+    Attributes:
+        table: the records written to `bases.npy`.
+        kept: bool [record of the table]; False where a later record contradicted it.
+        rejected: reason -> records left out.
+    """
+
+    table: RecordTable
+    kept: np.ndarray
+    rejected: dict[str, int]
+
+
+def read_records(
+    items: Iterable[LabelledRecord],
+    folder: Path,
+    cleaning: CleaningSettings,
+    *,
+    labelled: bool,
+    both_strands: bool,
+    needs_split: bool,
+) -> Reading:
+    """Read all records into a dataset folder.
+
+    Args:
+        labelled: whether a record without a label is left out.
+        both_strands: whether a reverse complement is the same sequence.
+        needs_split: leave out a record that has no split yet.
+
+    Raises:
+        DataError: the input is broken, records contradict each other, or none is left.
+    """
+    table = RecordTable()
+    with ExitStack() as stack:
+        bases = BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b", buffering=_BUFFER_BYTES)))
+        rejected = RejectedTable(
+            stack.enter_context((folder / REJECTED_FILE).open("w", encoding="utf-8", errors="backslashreplace", newline=""))
+        )
+        repeats = Repeats(
+            table, lambda number: bases.read(table.offsets[number], table.lengths[number]), cleaning, both_strands=both_strands
+        )
+        for item in items:
+            codes = encode_bases(item.record.sequence)
+            refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
+            refusal = refusal or repeats.check(item.record, item.known.label, codes)
+            if refusal is not None:
+                rejected.add(item.record.id, (item.record.source, item.record.ordinal), refusal)
+                continue
+            table.add(item, len(codes), bases.add(codes))
+        for number, refusal in repeats.dropped.items():
+            rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
+        bases.finish()
+    return _checked(table, repeats, rejected)
+
+
+def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable) -> Reading:
+    kept = np.ones(len(table), dtype=bool)
+    kept[list(repeats.dropped)] = False
+    if not kept.any():
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.reasons.items()))
+        raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
+    if repeats.repeated_ids:
+        _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeats.repeated_ids)
+    return Reading(table, kept, dict(rejected.reasons))

@@ -1,0 +1,200 @@
+"""Which records train, which choose the model (validation), which judge it (test).
+
+A method first says which records must stay together (their group), then groups are dealt out to the splits so that every class comes near the wished
+fractions in each. Groups are never separated, and one seed always gives one split.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from scipy.sparse import coo_array
+
+from genomix.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+UNSPLIT = -1
+
+_ALIASES = {
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "training": "train",
+    "testing": "test",
+}
+
+SplitMethod = Literal["cluster", "stratified", "group", "sequence", "column"]
+
+
+class SplitSettings(BaseModel):
+    """How records are dealt out to train, validation and test."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: SplitMethod | None = None
+    """None is `cluster`, unless a manifest or a named split column says otherwise. What stays together: near-duplicates (`cluster`), nothing (`stratified`), the records of one group (`group`) or of one source sequence
+    (`sequence`); `column` takes the split from the label table."""
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Of the records, for train, validation and test; test may be 0."""
+    seed: int = Field(default=0, ge=0)
+    """Draws which group goes where."""
+    similarity: float = Field(default=0.95, ge=0.8, le=1)
+    """Two records at least this similar are in one near-duplicate cluster."""
+
+    @field_validator("fractions")
+    @classmethod
+    def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(fractions) < 0 or min(fractions[:2]) == 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError("train and validation must be above 0, test 0 or above, and the three must sum to 1")
+        return fractions
+
+
+def split_name(text: str) -> str | None:
+    """`train`, `validation` or `test` as a split column may call it; None for anything else."""
+    name = text.strip().lower()
+    name = _ALIASES.get(name, name)
+    return name if name in SPLITS else None
+
+
+def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings) -> np.ndarray:
+    """Deal groups out to the splits.
+
+    Every class is in train; one with as many groups as there are splits is in all of them, as far as groups of several classes allow. A class with fewer
+    groups goes to train whole.
+
+    Args:
+        labels: int [record], index into `classes`.
+        groups: int [record], numbers from 0; records of one number stay together.
+
+    Returns:
+        int8 [record], index into SPLITS.
+
+    Raises:
+        DataError: a class has fewer records than there are splits, or a split would be empty.
+    """
+    fractions = np.array(settings.fractions)
+    wanted = [split for split in (TRAIN, TEST, VALIDATION) if fractions[split] > 0]
+    _require_records(labels, classes, len(wanted))
+    dealer = _Dealer(labels, groups, fractions, np.random.default_rng(settings.seed))
+    scarce = np.flatnonzero(dealer.breadth < len(wanted))
+    _warn_scarce(scarce, dealer.breadth, classes)
+    dealer.keep_in_train(scarce)
+    for split in wanted:
+        dealer.reserve(split)
+    dealer.deal_large(wanted)
+    dealer.deal_single()
+    sides = dealer.place[groups]
+    _require_all(sides, wanted, len(dealer.place))
+    return sides
+
+
+def carve_validation(sides: np.ndarray, labels: np.ndarray, classes: Sequence[str], settings: SplitSettings) -> np.ndarray:
+    """Move a stratified part of train to validation, where a split column names none. Takes and returns int8 [record], index into SPLITS."""
+    train = np.flatnonzero(sides == TRAIN)
+    share = settings.fractions[VALIDATION] / (settings.fractions[TRAIN] + settings.fractions[VALIDATION])
+    part = settings.model_copy(update={"fractions": (1 - share, share, 0.0)})
+    carved = sides.copy()
+    carved[train] = deal(labels[train], np.arange(len(train)), classes, part)
+    return carved
+
+
+class _Dealer:
+    """Groups on their way to the splits.
+
+    Attributes:
+        place: int8 [group], where each was put, or UNSPLIT.
+        breadth: int [class], in how many groups it is.
+    """
+
+    def __init__(self, labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> None:
+        shape = (int(groups.max()) + 1, int(labels.max()) + 1)
+        counts = coo_array((np.ones(len(labels), dtype=np.int64), (groups, labels)), shape=shape)
+        self.by_group, self.by_class = counts.tocsr(), counts.tocsc()
+        self.size = self.by_group.sum(axis=1)
+        self.breadth = np.diff(self.by_class.indptr)
+        self.total = np.bincount(labels, minlength=shape[1])
+        self.missing = fractions[:, None] * self.total
+        self.present = np.zeros(self.missing.shape, dtype=bool)
+        self.place = np.full(shape[0], UNSPLIT, dtype=np.int8)
+        self.luck = rng.permutation(shape[0])
+
+    def keep_in_train(self, classes: np.ndarray) -> None:
+        """Put every group with one of these classes in train."""
+        for label in classes:
+            for group in self._open_groups(label)[0]:
+                self._put(group, TRAIN)
+
+    def reserve(self, split: int) -> None:
+        """Put a group of every class in a split that lacks it, the class of fewest groups first: the one nearest in size to what the split should get."""
+        for label in np.argsort(self.breadth, kind="stable"):
+            groups, records = self._open_groups(label)
+            if len(groups) and not self.present[split, label]:
+                misfit = np.abs(records - self.missing[split, label])
+                self._put(groups[np.lexsort((self.luck[groups], misfit))[0]], split)
+
+    def deal_large(self, wanted: Sequence[int]) -> None:
+        """Put each group of several records where its classes are missing most, the largest first."""
+        large = np.flatnonzero((self.place == UNSPLIT) & (self.size > 1))
+        for group in large[np.lexsort((self.luck[large], -self.size[large]))]:
+            labels, records = self._content(group)
+            need = (self.missing[:, labels] / self.total[labels] * records).sum(axis=1)
+            self._put(group, max(wanted, key=lambda split: need[split]))
+
+    def deal_single(self) -> None:
+        """Fill the splits up with the groups of one record, class by class, by lot."""
+        for label in range(len(self.total)):
+            groups, _ = self._open_groups(label)
+            groups = groups[np.argsort(self.luck[groups])]
+            need = np.maximum(self.missing[:, label], 0)
+            bounds = np.round(np.cumsum(need) / need.sum() * len(groups)).astype(int) if need.sum() > 0 else np.full(3, len(groups))
+            self.place[groups] = np.searchsorted(bounds, np.arange(len(groups)), side="right")
+
+    def _content(self, group: int) -> tuple[np.ndarray, np.ndarray]:
+        part = slice(self.by_group.indptr[group], self.by_group.indptr[group + 1])
+        return self.by_group.indices[part], self.by_group.data[part]
+
+    def _open_groups(self, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """Groups of a class that are not put yet, and how many records of it each has."""
+        part = slice(self.by_class.indptr[label], self.by_class.indptr[label + 1])
+        groups, records = self.by_class.indices[part], self.by_class.data[part]
+        is_open = self.place[groups] == UNSPLIT
+        return groups[is_open], records[is_open]
+
+    def _put(self, group: int, split: int) -> None:
+        labels, records = self._content(group)
+        self.place[group] = split
+        self.missing[split, labels] -= records
+        self.present[split, labels] = True
+
+
+def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) -> None:
+    for label, count in enumerate(np.bincount(labels).tolist()):
+        if 0 < count < splits:
+            raise DataError(
+                f"class {classes[label]!r} has {count} record{'s' * (count > 1)}, expected at least {splits}: one a split",
+                hint="give more records of it, or leave it out",
+            )
+
+
+def _warn_scarce(scarce: np.ndarray, breadth: np.ndarray, classes: Sequence[str]) -> None:
+    for label in scarce:
+        if breadth[label]:
+            groups = "1 group" if breadth[label] == 1 else f"{breadth[label]} groups"
+            _log.warning(
+                "class %r has only %s that must stay together: all its records go to train, so it is never judged", classes[label], groups
+            )
+
+
+def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:
+    for split in wanted:
+        if not (sides == split).any():
+            raise DataError(
+                f"no record is left for {SPLITS[split]}: the {len(sides)} records form {groups} group{'s' * (groups > 1)} that must stay together",
+                hint="a higher --similarity makes more and smaller clusters; --split stratified separates near-duplicates, and its scores flatter",
+            )

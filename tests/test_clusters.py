@@ -1,0 +1,196 @@
+"""Near-duplicate clusters against a count by sets, and the hashes against their definition."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genomix.data import clusters as clustering
+from genomix.data import kmer_hashes, sketches
+from genomix.data.clusters import find_clusters, highest_similarity, number_by_appearance
+from genomix.data.kmer_hashes import K, KmerHasher, reference_hashes
+from genomix.data.sketches import Sketches, hash_limit, sketch_records
+from genomix.data.store import BasesWriter
+from genomix.tokenizers.kmers import valid_kmers
+
+COMPLEMENT = np.array([3, 2, 1, 0, 4], dtype=np.uint8)
+
+
+def random_bases(rng, length, *, unknown=0.0):
+    codes = rng.integers(0, 4, length).astype(np.uint8)
+    codes[rng.random(length) < unknown] = 4
+    return codes
+
+
+def mutated(rng, codes, rate):
+    changed = codes.copy()
+    places = np.flatnonzero((rng.random(len(codes)) < rate) & (codes < 4))
+    changed[places] = (changed[places] + rng.integers(1, 4, len(places))) % 4
+    return changed
+
+
+def family(rng, length, copies, rate):
+    """An ancestor's mutated copies; every second one is the other strand."""
+    ancestor = random_bases(rng, length, unknown=0.001)
+    copied = [mutated(rng, ancestor, rate) for _ in range(copies)]
+    return [COMPLEMENT[codes[::-1]] if number % 2 else codes for number, codes in enumerate(copied)]
+
+
+def sketched(folder, records, gaps=()) -> Sketches:
+    """Sketches of records written one after the other; before some of them stand bases that are no record's."""
+    offsets = []
+    with (folder / "bases.npy").open("w+b") as file:
+        writer = BasesWriter(file)
+        for number, codes in enumerate(records):
+            if number in gaps:
+                writer.add(records[0].tobytes())
+            offsets.append(writer.add(codes.tobytes()))
+        writer.finish()
+    return sketch_records(folder / "bases.npy", np.array(offsets), np.array([len(codes) for codes in records]))
+
+
+def hash_sets(records, limit):
+    return [
+        {int(value) for value, known in zip(reference_hashes(codes), valid_kmers(codes, K), strict=True) if known and value <= limit}
+        for codes in records
+    ]
+
+
+def similarity_of(first: set, second: set) -> float:
+    smaller = min(len(first), len(second))
+    return (len(first & second) / smaller) ** (1 / K) if smaller else 0.0
+
+
+def clusters_by_hand(sets, similarity):
+    clusters = list(range(len(sets)))
+    for first, second in itertools.combinations(range(len(sets)), 2):
+        if similarity_of(sets[first], sets[second]) >= similarity:
+            clusters = [clusters[first] if number == clusters[second] else number for number in clusters]
+    return number_by_appearance(np.array(clusters))
+
+
+@pytest.fixture(params=["sparse", "dense", "mixed"])
+def product(request, monkeypatch):
+    """The ways of counting shared hashes, in blocks so small that there are many."""
+    monkeypatch.setattr(clustering, "_SPARSE_BLOCK", 50)
+    monkeypatch.setattr(clustering, "_DENSE_BLOCK", 30)
+    if request.param == "sparse":
+        monkeypatch.setattr(clustering, "_FULL", np.inf)
+    else:
+        monkeypatch.setattr(clustering, "_FULL", 0)
+        monkeypatch.setattr(clustering, "_FREQUENT", 0.0 if request.param == "dense" else 0.15)
+
+
+@pytest.fixture
+def records():
+    rng = np.random.default_rng(7)
+    found = [codes for rate in (0.0, 0.01, 0.03, 0.06) for codes in family(rng, 1500, 5, rate)]
+    whole = random_bases(rng, 4000)
+    found += [whole, whole[1000:2500], random_bases(rng, 12), random_bases(rng, 300, unknown=1.0)]
+    return [found[number] for number in rng.permutation(len(found))]
+
+
+@pytest.mark.parametrize("similarity", [0.9, 0.95, 0.98, 1.0])
+def test_clusters_are_those_counted_by_hand(tmp_path, records, product, similarity):
+    made = sketched(tmp_path, records)
+    sets = hash_sets(records, hash_limit(np.array([len(codes) for codes in records])))
+    expected = clusters_by_hand(sets, similarity)
+    assert 4 < expected.max() + 1 < len(records)
+    assert find_clusters(made, similarity).tolist() == expected.tolist()
+
+
+def test_the_highest_similarity_across_a_split_is_the_one_counted_by_hand(tmp_path, records, product):
+    made = sketched(tmp_path, records)
+    sets = hash_sets(records, hash_limit(np.array([len(codes) for codes in records])))
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        sides = rng.integers(0, 3, len(records))
+        expected = max(similarity_of(sets[a], sets[b]) for a, b in itertools.combinations(range(len(sets)), 2) if sides[a] != sides[b])
+        assert highest_similarity(made, sides) == pytest.approx(expected, abs=1e-6)
+
+
+def test_no_similarity_across_a_split_of_clusters_reaches_the_threshold(tmp_path, records):
+    made = sketched(tmp_path, records)
+    assert highest_similarity(made, find_clusters(made, 0.95)) < 0.95
+
+
+def test_records_that_share_nothing(tmp_path):
+    made = sketched(tmp_path, [random_bases(np.random.default_rng(seed), 400) for seed in range(3)])
+    assert find_clusters(made, 0.95).tolist() == [0, 1, 2]
+    assert highest_similarity(made, np.array([0, 1, 2])) == 0
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.03, 0.05])
+def test_similarity_estimates_identity(tmp_path, rate):
+    found = []
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        ancestor = random_bases(rng, 20_000)
+        made = sketched(tmp_path, [ancestor, COMPLEMENT[mutated(rng, ancestor, rate)[::-1]]])
+        found.append(highest_similarity(made, np.array([0, 1])))
+    assert np.mean(found) == pytest.approx(1 - rate, abs=0.005)
+    assert np.std(found) < 0.01
+
+
+def test_a_piece_is_in_the_cluster_of_its_whole(tmp_path):
+    whole = random_bases(np.random.default_rng(2), 50_000)
+    assert find_clusters(sketched(tmp_path, [whole, whole[20_000:21_000]]), 0.99).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("span", [64, 1 << 22])
+def test_sketches_are_the_sets_of_small_hashes(tmp_path, monkeypatch, records, span):
+    monkeypatch.setattr(sketches, "_SPAN_BASES", span)
+    made = sketched(tmp_path, records, gaps={3, 9})
+    sets = hash_sets(records, hash_limit(np.array([len(codes) for codes in records])))
+    assert made.sizes.tolist() == [len(hashes) for hashes in sets]
+    common = (made.shared @ made.shared.T).toarray()
+    for first, second in itertools.combinations(range(len(sets)), 2):
+        assert common[first, second] == len(sets[first] & sets[second])
+
+
+def test_the_density_suits_short_records_and_never_outgrows_its_budget():
+    assert hash_limit(np.full(100, 50)) == 2**32 - 1
+    density = hash_limit(np.array([1_000] * 10 + [1_000_000] * 90)) / 2**32
+    assert density * 1_000 == pytest.approx(sketches.ENOUGH_HASHES, rel=1e-6)
+    lengths = np.full(1_000_000, 1_000)
+    assert hash_limit(lengths) / 2**32 * lengths.sum() == pytest.approx(sketches.MOST_HASHES, rel=1e-6)
+
+
+@given(st.integers(0, 400), st.floats(0, 1), st.sampled_from([0.0, 0.02]), st.integers(0, 2**32 - 1))
+def test_small_hashes_are_those_of_the_definition(length, share, unknown, seed):
+    codes = random_bases(np.random.default_rng(seed), length, unknown=unknown)
+    limit = int(share * (2**32 - 1))
+    places, hashes = KmerHasher().small_hashes(codes, limit)
+    expected = reference_hashes(codes) if length >= K else np.empty(0, np.uint32)
+    chosen = np.flatnonzero((expected <= limit) & valid_kmers(codes, K))
+    assert places.tolist() == chosen.tolist()
+    assert hashes.tolist() == expected[chosen].tolist()
+
+
+def test_chunks_leave_no_k_mer_out():
+    codes = random_bases(np.random.default_rng(0), 2 * kmer_hashes._CHUNK + 100, unknown=0.001)
+    places, hashes = KmerHasher().small_hashes(codes, 2**32 - 1)
+    assert places.tolist() == np.flatnonzero(valid_kmers(codes, K)).tolist()
+    assert np.array_equal(hashes, reference_hashes(codes)[places])
+
+
+@given(st.integers(K, 300), st.integers(0, 1000))
+def test_both_strands_have_the_same_hashes(length, seed):
+    codes = random_bases(np.random.default_rng(seed), length)
+    assert reference_hashes(codes).tolist() == reference_hashes(COMPLEMENT[codes[::-1]])[::-1].tolist()
+
+
+def test_hashes_are_spread_evenly():
+    for composition in ([0.25] * 4, [0.4, 0.1, 0.1, 0.4], [0.15, 0.35, 0.35, 0.15]):
+        codes = np.random.default_rng(3).choice(4, 400_000, p=composition).astype(np.uint8)
+        shares = [(reference_hashes(codes) <= 2**32 * density).mean() / density for density in (0.5, 0.1, 0.02)]
+        assert shares == pytest.approx([1, 1, 1], rel=0.15)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1))
+def test_numbers_by_appearance(values):
+    numbers = number_by_appearance(np.array(values)).tolist()
+    firsts = list(dict.fromkeys(values))
+    assert numbers == [firsts.index(value) for value in values]

@@ -1,0 +1,250 @@
+"""Every way to give labels, and every way to get it wrong."""
+
+import gzip
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+
+from genomix.data.label_table import Columns, read_label_table
+from genomix.data.labels import Label, LabelSettings, build_labeller, labelled_records
+from genomix.data.source_files import SourceFile, find_source_files, split_source
+from genomix.errors import DataError, InputMissing, UsageError
+
+A, B = ">a1 host=Homo sapiens\nACGTACGTACGTACGTACGT\n", ">b1 host=Mus musculus\nTTGTACGTACGTACGTACCC\n>b2\nTTGTACGTACGTACGTAGGG\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """The working folder, with two FASTA files."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.fa").write_text(A)
+    (tmp_path / "b.fa").write_text(B)
+    return tmp_path
+
+
+def table(text: str, name: str = "labels.tsv") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def labels_of(sources, *, read_split=False, **options) -> dict[str, Label]:
+    """id -> label, of the records of some sources."""
+    files, settings = find_source_files(sources), LabelSettings(**options)
+    items = labelled_records(files, build_labeller(files, settings, read_split=read_split), settings)
+    return {item.record.id: item.known for item in items}
+
+
+# --- files that carry a label
+
+
+@pytest.mark.parametrize(
+    ("source", "label", "path"),
+    [
+        ("a.fa", None, "a.fa"),
+        ("x=a.fa", "x", "a.fa"),
+        ("Homo sapiens=a.fa", "Homo sapiens", "a.fa"),
+        ("x=y=a.fa", "x=y", "a.fa"),
+        ("x=-", "x", "-"),
+        ("-", None, "-"),
+        ("x=absent=y.fa", "x", "absent=y.fa"),
+        ("k=1.fa", None, "k=1.fa"),
+        ("x=k=1.fa", "x", "k=1.fa"),
+    ],
+)
+def test_pairs_of_name_and_file(folder, source, label, path):
+    (folder / "k=1.fa").write_text(A)
+    assert split_source(source) == (label, path)
+
+
+@pytest.mark.parametrize("source", ["=a.fa", " =a.fa", "x="])
+def test_half_a_pair_is_wrong_usage(source):
+    with pytest.raises(UsageError, match="is no NAME=file pair"):
+        find_source_files([source])
+
+
+def test_a_pair_labels_all_records():
+    assert labels_of(["x=a.fa", "y=b.fa"]) == {"a1": Label("x"), "b1": Label("y"), "b2": Label("y")}
+
+
+def test_a_class_folder(folder, caplog):
+    for path in ("data/x/1.fa.gz", "data/x/deeper/2.fna", "data/y/3.GBK", "data/y/notes.txt", "data/readme.md", "data/.git/4.fa"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("")
+    with caplog.at_level(logging.INFO):
+        files = find_source_files(["data"])
+    assert files == [SourceFile("data/x/1.fa.gz", "x"), SourceFile("data/x/deeper/2.fna", "x"), SourceFile("data/y/3.GBK", "y")]
+    assert caplog.messages == ["data: 1 other file is not read (readme.md)", "data/y: 1 other file is not read (notes.txt)"]
+
+
+def test_a_folder_of_files_has_no_labels(folder):
+    assert find_source_files([str(folder)]) == [SourceFile(str(folder / "a.fa")), SourceFile(str(folder / "b.fa"))]
+
+
+def test_a_labelled_folder(folder):
+    assert find_source_files([f"x={folder}"]) == [SourceFile(str(folder / "a.fa"), "x"), SourceFile(str(folder / "b.fa"), "x")]
+
+
+def test_a_class_folder_without_sequences(folder):
+    (folder / "data/x").mkdir(parents=True)
+    with pytest.raises(DataError, match="no sequence file") as caught:
+        find_source_files(["data"])
+    assert caught.value.where == "data/x"
+    assert ".fasta" in caught.value.hint
+
+
+def test_a_file_that_is_not_there_is_missed_before_anything_is_read():
+    with pytest.raises(InputMissing, match="no such file") as caught:
+        find_source_files(["x=a.fa", "y=bb.fa"])
+    assert caught.value.where == "bb.fa"
+    assert caught.value.hint == "did you mean b.fa?"
+
+
+def test_a_file_given_twice():
+    with pytest.raises(UsageError, match=r"a\.fa is given twice"):
+        find_source_files(["x=a.fa", "y=a.fa"])
+
+
+# --- the label table
+
+
+def test_a_table_labels_by_id():
+    path = table("id\tlabel\tgroup\tlength\nb1\ty\tg\t3\na1\tx x\t\t3\nb2\tNA\th\t\n")
+    assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label("x x"), "b1": Label("y", "g"), "b2": Label("NA", "h")}
+
+
+def test_columns_of_other_names():
+    path = table("accession,species,genus,fold\na1,x,g,val\n", "labels.csv")
+    columns = {"id_column": "accession", "label_column": "species", "group_column": "genus", "split_column": "fold"}
+    assert labels_of(["a.fa"], table=path, read_split=True, **columns) == {"a1": Label("x", "g", "validation")}
+
+
+def test_a_table_with_quotes_a_byte_order_mark_and_crlf(folder):
+    (folder / "t.tsv.gz").write_bytes(gzip.compress('\ufeffid\tlabel\r\na1\t"x\ty ""z""\nw"\r\n\r\n'.encode()))
+    assert labels_of(["a.fa"], table="t.tsv.gz") == {"a1": Label('x\ty "z"\nw')}
+
+
+def test_a_record_that_the_table_lacks_has_no_label():
+    assert labels_of(["b.fa"], table=table("id\tlabel\nb1\ty\n"))["b2"] == Label()
+
+
+def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
+    path = table("id\tlabel\na1\tx\n" + "".join(f"n{number}\tx\n" for number in range(7)))
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa"], table=path)
+    assert str(caught.value) == (
+        "labels.tsv: 7 of 8 ids are in no sequence file: 'n0', 'n1', 'n2', 'n3', 'n4', ...\n"
+        "  hint: an id is the header's first word; --allow-missing goes on without them"
+    )
+    assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}
+    assert "7 of 8 ids are in no sequence file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "message", "hint"),
+    [
+        ("ID\tlabel\na1\tx\n", "labels.tsv", "no column 'id'; the columns are 'ID', 'label'", "--id-column 'ID'?"),
+        ("id\tspecies\na1\tx\n", "labels.tsv", "no column 'label'; the columns are 'id', 'species'", "--label-column names the column"),
+        ("", "labels.tsv", "no column 'id'; the columns are nothing", "--id-column names the column"),
+        ("id\tlabel\n", "labels.tsv", "the label table has no rows", None),
+        ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
+        ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
+        ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
+        ("id\tlabel\na1\tx\na1\ty\n", "labels.tsv, line 3", "id 'a1' has label 'y' here and 'x' in line 2", "an id can have one row only"),
+        ("id\tlabel\tgroup\na1\tx\tg\na1\tx\th\n", "labels.tsv, line 3", "id 'a1' has group 'h' here and 'g' in line 2", "an id can have one"),
+        ('id\tlabel\na1\t"x\n', "labels.tsv, after line 1", "not a readable table: unexpected end of data", 'a field that starts with "'),
+    ],
+)
+def test_tables_that_are_none(text, where, message, hint):
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa"], table=table(text))
+    assert (caught.value.where, caught.value.message) == (where, message)
+    assert caught.value.hint == hint or caught.value.hint.startswith(hint)
+
+
+def test_a_table_in_another_encoding(folder):
+    (folder / "t.tsv").write_bytes("id\tlabel\na1\tEscherichia cöli\n".encode("latin-1"))
+    with pytest.raises(DataError, match="not a readable table") as caught:
+        labels_of(["a.fa"], table="t.tsv")
+    assert caught.value.hint == "save the table as UTF-8"
+
+
+def test_a_table_that_is_not_there():
+    with pytest.raises(InputMissing, match="no such file"):
+        labels_of(["a.fa"], table="absent.tsv")
+
+
+def test_the_same_row_twice_is_no_contradiction():
+    assert len(read_label_table(table("id\tlabel\na1\tx\na1\tx\n"), Columns())) == 1
+
+
+def test_a_split_of_another_name_is_named_with_its_line():
+    path = table("id\tlabel\tsplit\na1\tx\ttrain\nb1\ty\tholdout\n")
+    with pytest.raises(DataError, match="found split 'holdout', expected train, validation, test") as caught:
+        labels_of(["a.fa"], table=path, read_split=True)
+    assert caught.value.where == "labels.tsv, line 3"
+    assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}  # nobody asked for the split
+
+
+# --- the header, and intervals
+
+
+@pytest.mark.parametrize("pattern", [r"host=(\w+)", r"(?:host)=(?P<label>\w+)", r"(h)ost=(?P<label>\w+)"])
+def test_a_pattern_on_the_header(pattern):
+    assert labels_of(["a.fa", "b.fa"], regex=pattern) == {"a1": Label("Homo"), "b1": Label("Mus"), "b2": Label()}
+
+
+def test_a_pattern_sees_the_id_too():
+    assert labels_of(["b.fa"], regex=r"^b(\d)") == {"b1": Label("1"), "b2": Label("2")}
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("host=", "has no group"), ("host=(", "is not a regular expression: missing")])
+def test_patterns_that_are_none(pattern, message):
+    with pytest.raises(UsageError, match=message):
+        labels_of(["a.fa"], regex=pattern)
+
+
+def test_a_description_is_not_read_unasked():
+    assert labels_of(["a.fa"]) == {"a1": Label()}
+
+
+def test_intervals_are_labelled_by_name_and_know_their_contig(folder):
+    (folder / "genome.fa").write_text(">chr1\nACGTTTTTAC\n>chr2\nGGGGCCCCAA\n")
+    (folder / "regions.bed").write_text("chr1\t0\t4\tpromoter\nchr2\t2\t6\t.\t0\t-\n")
+    settings = LabelSettings(intervals="regions.bed", genome="genome.fa")
+    items = list(labelled_records([], build_labeller([], settings, read_split=False), settings))
+    assert [(item.record.sequence, item.known.label, item.sequence_name) for item in items] == [
+        (b"ACGT", "promoter", "chr1"),
+        (b"GGCC", "", "chr2"),
+    ]
+
+
+def test_standard_input(monkeypatch, folder):
+    with (folder / "a.fa").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert labels_of(["x=-"]) == {"a1": Label("x")}
+
+
+# --- options that don't fit together
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "message"),
+    [
+        ([], {}, "no input"),
+        (["a.fa"], {"table": "t.tsv", "regex": "(x)"}, "--labels and --label-regex both give labels"),
+        (["a.fa"], {"intervals": "x.bed"}, "--intervals and --genome go together"),
+        (["a.fa"], {"genome": "x.fa"}, "--intervals and --genome go together"),
+        (["x=a.fa"], {"table": "t.tsv"}, "--labels has nothing to label"),
+        (["x=a.fa"], {"regex": "(x)"}, "--label-regex has nothing to label"),
+        (["x=a.fa", "b.fa"], {}, r"b\.fa has no label, other inputs have"),
+        (["a.fa"], {"read_split": True}, "--split column needs a label table"),
+        (["a.fa"], {"group_column": "genus"}, "--group-column says something about --labels, which is not given"),
+        (["a.fa"], {"allow_missing": True}, "--allow-missing says something about --labels"),
+        (["a.fa"], {"table": "t.tsv", "split_column": "fold"}, "--split-column is read only with --split column"),
+    ],
+)
+def test_options_that_contradict_each_other(sources, options, message):
+    with pytest.raises(UsageError, match=message):
+        labels_of(sources, **options)
