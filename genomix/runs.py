@@ -8,7 +8,6 @@ report.html       for people                             provenance.json
 """
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
 from genomix.errors import SettingsError, UsageError
 from genomix.metrics import summary_lines
-from genomix.outputs import atomic_file, require_free
+from genomix.outputs import atomic_folder
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
@@ -64,13 +63,10 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
-    going_on = resume and (folder / SETTINGS_FILE).exists()
-    if going_on:
-        _require_same(settings, folder)
+    if resume and (folder / SETTINGS_FILE).exists():
+        dataset = _begun(sources, settings, folder)
     else:
-        _start_afresh(folder, force=force)
-        _write_settings(settings, folder)
-    dataset = _dataset(sources, settings, folder, resume=going_on)
+        dataset = _begin(sources, settings, folder, force=force)
     result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, resume=resume)
     report = write_report(folder, report_inputs(result, dataset, settings, folder))
     return FinishedRun(folder, dataset, result, report)
@@ -118,15 +114,26 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
     )
 
 
-def _start_afresh(folder: Path, *, force: bool) -> None:
-    require_free(folder, force=force, marker=SETTINGS_FILE)
-    if folder.exists():
-        shutil.rmtree(folder)
+def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force: bool) -> Dataset:
+    """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
+    ready = _dataset_folder(sources)
+    if ready is not None and folder.resolve() in ready.resolve().parents and force:
+        raise UsageError(f"--force would delete the data: {ready} is inside {folder}", hint="-o names another folder")
+    dataset = None if ready is None else _ready(ready, settings.data)
+    with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
+        if dataset is None:
+            preprocess(sources, settings.data, temporary / DATASET_FOLDER)
+        (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
+    return dataset or Dataset.open(folder / DATASET_FOLDER)
 
 
-def _write_settings(settings: RunSettings, folder: Path) -> None:
-    with atomic_file(folder / SETTINGS_FILE) as file:
-        file.write(to_toml(settings))
+def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:
+    """The data of the run that is in `folder`, which must have been begun with these settings."""
+    _require_same(settings, folder)
+    made = folder / DATASET_FOLDER
+    if made.exists():
+        return Dataset.open(made)
+    return Dataset.open(_dataset_folder(sources) or begun_with(folder))
 
 
 def _require_same(settings: RunSettings, folder: Path) -> None:
@@ -146,17 +153,6 @@ def _flat(nest: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in nest.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
     return flat
-
-
-def _dataset(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: bool) -> Dataset:
-    made = folder / DATASET_FOLDER
-    if resume and made.exists():
-        return Dataset.open(made)
-    if resume and not sources:
-        return Dataset.open(begun_with(folder))
-    if (ready := _dataset_folder(sources)) is None:
-        return preprocess(sources, settings.data, made)
-    return _ready(ready, settings.data)
 
 
 def _dataset_folder(sources: Sequence[str]) -> Path | None:

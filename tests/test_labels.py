@@ -152,7 +152,12 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
         ("id\tlabel\na1\tx\na1\ty\n", "labels.tsv, line 3", "id 'a1' has label 'y' here and 'x' in line 2", "an id can have one row only"),
-        ("id\tlabel\tgroup\na1\tx\tg\na1\tx\th\n", "labels.tsv, line 3", "id 'a1' has group 'h' here and 'g' in line 2", "an id can have one"),
+        (
+            "id\tlabel\tgroup\na1\tx\tg\na1\tx\th\n",
+            "labels.tsv, line 3",
+            "id 'a1' has group 'h' here and 'g' in line 2",
+            "an id can have one",
+        ),
         ('id\tlabel\na1\t"x\n', "labels.tsv, after line 1", "not a readable table: unexpected end of data", 'a field that starts with "'),
     ],
 )

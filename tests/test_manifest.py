@@ -40,7 +40,7 @@ def server(tmp_path, monkeypatch):
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *words):
+        def log_message(self, *_words):
             asked.append(self.path)
 
     (tmp_path / "served").mkdir()

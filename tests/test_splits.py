@@ -35,8 +35,7 @@ def attempt(labels, groups, settings):
     """The split, or None where there is none to make."""
     try:
         return deal(labels, groups, CLASSES, settings)
-    except DataError as error:
-        assert "no record is left" in error.message
+    except DataError:
         return None
 
 

@@ -35,27 +35,7 @@ def preprocess(
     force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Turn labelled sequences into a dataset: cleaned, split, ready to train on. Prints the folder."""
-    options = given.data_options(
-        labels=labels,
-        id_column=id_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        allow_missing=allow_missing,
-        label_regex=label_regex,
-        intervals=intervals,
-        genome=genome,
-        manifest=manifest,
-        split=split,
-        seed=seed,
-        similarity=similarity,
-        fractions=fractions,
-        conflicts=conflicts,
-        min_length=min_length,
-        max_ambiguous=max_ambiguous,
-        circular=circular,
-        strand=strand,
-    )
+    options = given.data_options(locals())
     from genomix.data.info import summary_lines
     from genomix.data.preprocess import PreprocessTables
     from genomix.data.preprocess import preprocess as make_dataset

@@ -1,9 +1,9 @@
 """The options that say which data there are, how they are labelled, split and cleaned: one set for `preprocess` and `train`.
 
-A command takes those it wants as parameters and hands them to `data_options`, which gives each its place in the settings. None is an option that wasn't
-given.
+A command takes them as parameters of the names in `_SETTINGS`, and `data_options` gives each its place in the settings.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -80,47 +80,39 @@ WhichStrand = Annotated[
 ]
 
 
-def data_options(
-    *,
-    labels: str | None = None,
-    id_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
-    split_column: str | None = None,
-    allow_missing: bool = False,
-    label_regex: str | None = None,
-    intervals: str | None = None,
-    genome: str | None = None,
-    manifest: str | None = None,
-    split: SplitMethod | None = None,
-    seed: int | None = None,
-    similarity: float | None = None,
-    fractions: tuple[float, float, float] | None = None,
-    conflicts: Conflicts | None = None,
-    min_length: int | None = None,
-    max_ambiguous: float | None = None,
-    circular: bool = False,
-    strand: Strand | None = None,
-) -> dict[str, Any]:
-    """Full name of a setting -> what its option says, for `genomix.settings.resolve`."""
-    return {
-        "data.labels.table": labels,
-        "data.labels.id_column": id_column,
-        "data.labels.label_column": label_column,
-        "data.labels.group_column": group_column,
-        "data.labels.split_column": split_column,
-        "data.labels.allow_missing": allow_missing or None,
-        "data.labels.regex": label_regex,
-        "data.labels.intervals": intervals,
-        "data.labels.genome": genome,
-        "data.labels.manifest": manifest,
-        "data.split.method": split and split.value,
-        "data.split.seed": seed,
-        "data.split.similarity": similarity,
-        "data.split.fractions": fractions,
-        "data.cleaning.conflicts": conflicts and conflicts.value,
-        "data.cleaning.min_length": min_length,
-        "data.cleaning.max_ambiguous": max_ambiguous,
-        "data.circular": circular or None,
-        "data.strand": strand and strand.value,
-    }
+_SETTINGS = {
+    "labels": "labels.table",
+    "id_column": "labels.id_column",
+    "label_column": "labels.label_column",
+    "group_column": "labels.group_column",
+    "split_column": "labels.split_column",
+    "allow_missing": "labels.allow_missing",
+    "label_regex": "labels.regex",
+    "intervals": "labels.intervals",
+    "genome": "labels.genome",
+    "manifest": "labels.manifest",
+    "split": "split.method",
+    "seed": "split.seed",
+    "similarity": "split.similarity",
+    "fractions": "split.fractions",
+    "conflicts": "cleaning.conflicts",
+    "min_length": "cleaning.min_length",
+    "max_ambiguous": "cleaning.max_ambiguous",
+    "circular": "circular",
+    "strand": "strand",
+}
+"""A command's parameter -> the setting it sets, in the table `data`."""
+
+
+def data_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Full name of a setting -> what the command line says, for `genomix.settings.resolve`.
+
+    Args:
+        parameters: the parameters of a command, as `locals()` gives them in its first line; others than those above are passed over.
+    """
+    return {f"data.{setting}": _said(parameters[name]) for name, setting in _SETTINGS.items()}
+
+
+def _said(value: Any) -> Any:
+    """The value of an option; None for one that wasn't given, also for a flag that is off."""
+    return value.value if isinstance(value, StrEnum) else None if value is False else value

@@ -16,7 +16,8 @@ def train(
     preset: Annotated[str | None, typer.Option(help="Network and recipe to start from; genomix models list names them [base].")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file, such as the run.toml of an earlier run.", metavar="TOML")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set train.learning_rate=1e-3; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set train.learning_rate=1e-3; may be repeated."),
     ] = None,
     labels: given.Labels = None,
     id_column: given.IdColumn = None,
@@ -44,35 +45,15 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace the run in the folder.")] = False,
 ) -> None:
     """Train a classifier on labelled sequences, or on a dataset folder, and evaluate it on the records held out."""
-    from genomix.runs import resolve_run, run
-
-    options = given.data_options(
-        labels=labels,
-        id_column=id_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        allow_missing=allow_missing,
-        label_regex=label_regex,
-        intervals=intervals,
-        genome=genome,
-        manifest=manifest,
-        split=split,
-        seed=seed,
-        similarity=similarity,
-        fractions=fractions,
-        conflicts=conflicts,
-        min_length=min_length,
-        max_ambiguous=max_ambiguous,
-        circular=circular,
-        strand=strand,
-    ) | {
+    options = given.data_options(locals()) | {
         "train.seed": seed,
         "train.strand": strand and strand.value,
         "train.device": device and device.value,
         "train.devices": devices,
         "train.precision": precision and precision.value,
     }
+    from genomix.runs import resolve_run, run
+
     settings = resolve_run(output, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume)
     finished = run(sources or [], settings, output, resume=resume, force=force)
     typer.echo("\n".join(finished.summary()), err=True)

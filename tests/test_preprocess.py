@@ -1,0 +1,483 @@
+"""Sequence files in, a dataset out: exactly this one; every record accounted for; nothing left behind by a failure."""
+
+import csv
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from small_data import two_classes
+
+from genomix.cli.choices import Strand
+from genomix.cli.main import main
+from genomix.cli.sources import Conflicts, SplitMethod
+from genomix.data import reading, store
+from genomix.data.cleaning import CleaningSettings
+from genomix.data.labels import LabelSettings
+from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.splits import SplitSettings
+from genomix.data.store import Dataset
+from genomix.errors import DataError, OutputError, UsageError
+from genomix.records import decode_bases
+
+STRATIFIED = SplitSettings(method="stratified")
+COMPLEMENT = str.maketrans("ACGTacgtNn", "TGCAtgcaNn")
+
+
+def reverse(sequence: str) -> str:
+    return sequence.translate(COMPLEMENT)[::-1]
+
+
+def bases(number: int, length: int = 60) -> str:
+    """The sequence of this number; others have nothing to do with it."""
+    return "".join("ACGT"[byte % 4] for byte in hashlib.shake_128(str(number).encode()).digest(length))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fasta(name: str, sequences: dict[str, str] | list[tuple[str, str]]) -> str:
+    pairs = sequences.items() if isinstance(sequences, dict) else sequences
+    Path(name).write_text("".join(f">{header}\n{sequence}\n" for header, sequence in pairs))
+    return name
+
+
+def made(sources: list[str], output: str = "out", **settings) -> Dataset:
+    return preprocess(sources, PreprocessSettings(**{"split": STRATIFIED, **settings}), output)
+
+
+def rejected(dataset: Dataset) -> list[tuple[str, str, str]]:
+    """id, reason and detail of each record left out."""
+    with (dataset.folder / "rejected.tsv").open(newline="") as file:
+        return [(row["id"], row["reason"], row["detail"]) for row in csv.DictReader(file, delimiter="\t")]
+
+
+def sequences(dataset: Dataset) -> dict[str, str]:
+    return {name: decode_bases(dataset.codes(number).tobytes()) for number, name in enumerate(dataset.records["id"])}
+
+
+def two_files(**extra: str) -> list[str]:
+    """Two classes of four records."""
+    x = {f"x{number}": bases(number) for number in range(4)}
+    y = {f"y{number}": bases(10 + number) for number in range(4)}
+    return [f"x={fasta('x.fa', x | extra)}", f"y={fasta('y.fa', y)}"]
+
+
+# --- the dataset
+
+
+def test_the_golden_dataset(folder):
+    fasta("x.fa", [("a", "ACGTN" * 4), ("b said something", "ttuuGGccAAgGcCtTaAgC"), ("c", "GATTACAGATTACAGATTAC")])
+    fasta("y.fa", [("d", "CCCCCGGGGGCCCCCGGGGGA"), ("e", "C" * 19), ("f", "AACCGGTTAACCGGTTAACG"), ("g", "TTTTTGGGGGCATCATCATCAT")])
+    dataset = made(["x=x.fa", "y y=y.fa"])
+    assert (folder / "out/records.tsv").read_text() == (
+        "id\tlabel\tgroup\tsplit\tlength\toffset\tsource\tsequence\tcluster\n"
+        "a\tx\t\ttest\t20\t0\tx.fa\ta\t0\n"
+        "b\tx\t\ttrain\t20\t20\tx.fa\tb\t1\n"
+        "c\tx\t\tvalidation\t20\t40\tx.fa\tc\t2\n"
+        "d\ty y\t\tvalidation\t21\t60\ty.fa\td\t3\n"
+        "f\ty y\t\ttrain\t20\t81\ty.fa\tf\t4\n"
+        "g\ty y\t\ttest\t22\t101\ty.fa\tg\t5\n"
+    )
+    assert (folder / "out/rejected.tsv").read_text() == (
+        "id\tsource\tordinal\treason\tdetail\ne\ty.fa\t2\ttoo_short\t19 bases, at least 20 wanted\n"
+    )
+    assert sequences(dataset)["a"] == "ACGTN" * 4
+    assert sequences(dataset)["b"] == "TTTTGGCCAAGGCCTTAAGC"
+
+
+def test_what_a_dataset_says_of_itself(folder):
+    dataset = made(two_files(short="ACGT"), cleaning=CleaningSettings(min_length=10), circular=True)
+    info = json.loads((folder / "out/dataset.json").read_text())
+    assert info == dataset.info
+    assert info["schema_version"] == 1
+    assert info["counts"] == {
+        "records": 8,
+        "bases": 480,
+        "rejected": {"too_short": 1},
+        "classes": {"x": 4, "y": 4},
+        "splits": {"train": 4, "validation": 2, "test": 2},
+    }
+    assert {key: info["split"][key] for key in ("method", "seed", "fractions", "clusters", "largest_cluster")} == {
+        "method": "stratified",
+        "seed": 0,
+        "fractions": [0.7, 0.15, 0.15],
+        "clusters": 8,
+        "largest_cluster": 1,
+    }
+    assert info["split"]["records"] == {name: {"train": 2, "validation": 1, "test": 1} for name in "xy"}
+    assert info["circular"] is True
+    for source, label in zip(info["sources"], "xy", strict=True):
+        content = (folder / f"{label}.fa").read_bytes()
+        assert source == {"path": f"{label}.fa", "label": label, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    for name in ("records.tsv", "bases.npy"):
+        content = (folder / "out" / name).read_bytes()
+        assert info["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert PreprocessSettings.model_validate(info["settings"]).cleaning.min_length == 10
+
+
+def test_the_same_input_gives_the_same_dataset(folder):
+    sources = two_classes(folder)
+    first, second = (preprocess(sources, PreprocessSettings(), name) for name in ("one", "two"))
+    assert first.digest == second.digest
+    assert preprocess(sources, PreprocessSettings(split=SplitSettings(seed=1)), "three").digest != first.digest
+
+
+def test_unlabelled_data_have_no_split(folder):
+    dataset = made([fasta("x.fa", {"a": bases(1), "b": bases(2)})])
+    assert not dataset.has_split
+    assert dataset.classes == ()
+    assert dataset.label_ids.tolist() == [-1, -1]
+    assert set(dataset.records["split"]) == set(dataset.records["cluster"]) == {""}
+
+
+# --- what is left out
+
+
+def test_every_reason_for_leaving_a_record_out():
+    Path("t.tsv").write_text(
+        "id\tlabel\tsplit\n"
+        + "".join(f"{c}{i}\t{c}\ttrain\n" for c in "xy" for i in range(4))
+        + "empty\tx\ttrain\nshort\tx\ttrain\nn\tx\ttrain\nblank\t\ttrain\nnowhere\tx\t\ntwice\tx\ttrain\n"
+    )
+    records = {f"{c}{i}": bases(i + 10 * (c == "y")) for c in "xy" for i in range(4)}
+    records |= {"empty": "", "short": "ACGTACGT", "n": "ACGT" + "N" * 30, "blank": bases(20), "absent": bases(21), "nowhere": bases(22)}
+    records |= {"twice": reverse(bases(0))}
+    dataset = made([fasta("x.fa", records)], labels=LabelSettings(table="t.tsv"), split=SplitSettings(method="column"))
+    assert rejected(dataset) == [
+        ("empty", "empty", "no bases"),
+        ("short", "too_short", "8 bases, at least 20 wanted"),
+        ("n", "too_ambiguous", "30 of 34 letters are not A, C, G or T, at most 0.5 of them may be"),
+        ("blank", "no_label", "no label was given for it"),
+        ("absent", "no_label", "no label was given for it"),
+        ("nowhere", "no_split", "its split is empty in the label table"),
+        ("twice", "duplicate", "the same sequence as x.fa, record 1 ('x0')"),
+    ]
+    assert len(dataset) == 8
+
+
+@pytest.mark.parametrize("again", [bases(0), bases(0).lower(), reverse(bases(0)), bases(0).replace("T", "U")])
+def test_a_sequence_is_kept_once_however_it_is_written(again):
+    assert rejected(made(two_files(again=again))) == [("again", "duplicate", "the same sequence as x.fa, record 1 ('x0')")]
+
+
+def test_sequences_with_the_same_ends_are_not_the_same():
+    end, other = bases(50, 100), bases(51, 100)
+    records = {f"m{number}": end + bases(60 + number, 10) + other for number in range(5)}
+    dataset = made(two_files(**records, m5=reverse(records["m3"]), m6=records["m0"]))
+    assert [name for name, _, _ in rejected(dataset)] == ["m5", "m6"]
+    assert {name: sequences(dataset)[name] for name in records} == records
+
+
+def test_the_other_strand_is_another_sequence_where_strands_differ():
+    dataset = made(two_files(again=reverse(bases(0))), strand="forward")
+    assert rejected(dataset) == []
+
+
+def test_one_sequence_with_two_labels_is_an_error_that_names_both():
+    sources = [*two_files(), f"z={fasta('z.fa', {'z0': reverse(bases(2))})}"]
+    with pytest.raises(DataError) as caught:
+        made(sources)
+    assert str(caught.value) == (
+        "z.fa, record 1 ('z0'): the same sequence as x.fa, record 3 ('x2'), but label 'z' here and 'x' there\n"
+        "  hint: correct the labels or ids, or leave all such records out with --conflicts drop"
+    )
+
+
+def test_one_id_with_two_labels_is_an_error_that_names_both():
+    fasta("z.fa", {"x1": bases(99)})
+    with pytest.raises(DataError, match=r"the same id as x\.fa, record 2 \('x1'\), but label 'z' here and 'x' there") as caught:
+        made([*two_files(), "z=z.fa"])
+    assert caught.value.where == "z.fa, record 1 ('x1')"
+
+
+def test_conflicts_can_be_dropped_and_then_all_of_them_are():
+    sources = [
+        *two_files(u=bases(30), v=bases(31), w=bases(32)),
+        f"z={fasta('z.fa', [('z0', bases(30)), ('z1', bases(40)), ('v', bases(41)), ('z2', bases(42)), ('z3', bases(30)), ('v', bases(43)), ('z4', bases(44))])}",
+    ]
+    dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
+    assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
+        ("u", "sequence_conflict"),
+        ("v", "id_conflict"),
+        ("v", "id_conflict"),
+        ("v", "id_conflict"),
+        ("z0", "sequence_conflict"),
+        ("z3", "sequence_conflict"),
+    ]
+    assert set(dataset.records["id"]) == {*(f"{c}{i}" for c in "xy" for i in range(4)), "w", "z1", "z2", "z4"}
+    assert sequences(dataset)["w"] == bases(32)  # it lies behind a gap
+    assert sequences(dataset)["z4"] == bases(44)
+
+
+def test_an_id_may_return_with_another_sequence_and_the_same_label(caplog):
+    y = two_files()[1]
+    dataset = made([f"x={fasta('x.fa', [('a', bases(number)) for number in range(4)])}", y])
+    assert len(dataset) == 8
+    assert "3 records have the id of an earlier one, but another sequence: all are kept" in caplog.text
+
+
+def test_records_without_an_id_are_not_of_one_id():
+    dataset = made([f"x={fasta('x.fa', [('', bases(n)) for n in range(3)])}", f"y={fasta('y.fa', [('', bases(9 + n)) for n in range(3)])}"])
+    assert dataset.records["id"].tolist() == [""] * 6
+
+
+def test_no_record_left():
+    with pytest.raises(DataError) as caught:
+        made([f"x={fasta('x.fa', {'a': 'ACGT', 'b': '', 'c': 'AC'})}"])
+    assert str(caught.value) == "no record is left: 1 empty, 2 too_short\n  hint: the first: x.fa, record 1: 4 bases, at least 20 wanted"
+
+
+def test_one_class_only():
+    with pytest.raises(DataError, match="all records are of one class, 'x'"):
+        made([two_files()[0]])
+
+
+def test_a_class_smaller_than_the_splits():
+    with pytest.raises(DataError, match="class 'z' has 2 records, expected at least 3: one a split"):
+        made([*two_files(), f"z={fasta('z.fa', {'z0': bases(50), 'z1': bases(51)})}"])
+
+
+# --- splits
+
+
+def labelled(splits: str, *, groups: str = "") -> tuple[list[str], LabelSettings]:
+    """Two classes of records with the splits and groups that the letters say, class by class in turn."""
+    fasta("x.fa", {f"r{number}": bases(number) for number in range(len(splits))})
+    names = {"t": "train", "v": "val", "e": "test"}
+    rows = [f"r{n}\t{'xy'[n % 2]}\t{groups[n] if groups else ''}\t{names.get(letter, letter)}\n" for n, letter in enumerate(splits)]
+    Path("t.tsv").write_text("id\tlabel\tgroup\tsplit\n" + "".join(rows))
+    return ["x.fa"], LabelSettings(table="t.tsv")
+
+
+def test_a_split_column_is_taken_as_it_is():
+    sources, labels = labelled("ttttvvee")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.records["split"].tolist() == ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
+    assert dataset.info["split"]["notes"] == []
+
+
+def test_a_named_split_column_means_that_it_is_used():
+    sources, labels = labelled("ttttvvee")
+    dataset = made(sources, labels=labels.model_copy(update={"split_column": "split"}), split=SplitSettings())
+    assert dataset.info["split"]["method"] == "column"
+
+
+def test_validation_is_carved_from_train_where_the_column_names_none():
+    sources, labels = labelled("tttttttttteeee")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.records["split"].tolist()[10:] == ["test"] * 4
+    assert sorted(dataset.records["split"][:10]) == ["train"] * 8 + ["validation"] * 2
+    assert "names no validation records" in dataset.info["split"]["notes"][0]
+
+
+def test_a_class_that_the_column_leaves_out_of_train():
+    sources, labels = labelled("tetetev")
+    with pytest.raises(DataError, match="class 'y' has no record in train"):
+        made(sources, labels=labels, split=SplitSettings(method="column"))
+
+
+def test_a_group_stays_together_and_a_record_without_one_is_its_own():
+    sources, labels = labelled("t" * 24, groups="abcdefghijabcdefghij" + "    ")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="group"))
+    records = dataset.records
+    assert records.groupby("group")["split"].nunique().drop("").max() == 1
+    assert set(records["split"]) == {"train", "validation", "test"}
+    assert dataset.info["split"]["notes"] == ["4 records have no group: each is a group of its own"]
+
+
+def test_groups_that_nobody_gave():
+    with pytest.raises(DataError, match="--split group, but no record has a group") as caught:
+        made(two_files(), split=SplitSettings(method="group"))
+    assert "--group-column" in caught.value.hint
+
+
+def test_a_source_sequence_stays_together(folder):
+    contigs = {f"chr{number}": bases(number, 400) for number in range(6)}
+    fasta("g.fa", contigs)
+    regions = [
+        f"{name}\t{start}\t{start + 50}\t{label}\n" for name in contigs for start, label in ((0, "x"), (60, "y"), (200, "x"), (300, "y"))
+    ]
+    Path("r.bed").write_text("".join(regions))
+    dataset = made([], labels=LabelSettings(intervals="r.bed", genome="g.fa"), split=SplitSettings(method="sequence"))
+    assert dataset.records.groupby("sequence")["split"].nunique().tolist() == [1] * 6
+    assert set(dataset.records["split"]) == {"train", "validation", "test"}
+    assert dataset.records["id"][0] == "chr0:0-50(.)"
+
+
+def test_near_duplicates_stay_together_by_default(folder):
+    rng = np.random.default_rng(0)
+    sources = []
+    for name in "xy":
+        records = {}
+        for family in range(8):
+            ancestor = rng.integers(0, 4, 2000)
+            for copy in range(4):
+                changed = np.where(rng.random(2000) < 0.005, rng.integers(0, 4, 2000), ancestor)
+                records[f"{name}{family}_{copy}"] = "".join("ACGT"[base] for base in changed)
+        sources.append(f"{name}={fasta(f'{name}.fa', records)}")
+    dataset = made(sources, split=SplitSettings())
+    records = dataset.records.assign(family=dataset.records["id"].str.split("_").str[0])
+    assert records.groupby("family")["split"].nunique().max() == 1
+    assert records.groupby("family")["cluster"].nunique().max() == 1
+    figures = dataset.info["split"]
+    assert (figures["clusters"], figures["largest_cluster"]) == (16, 4)
+    assert figures["highest_similarity"] < 0.95
+    apart = preprocess(sources, PreprocessSettings(split=STRATIFIED), "apart").info["split"]
+    assert apart["highest_similarity"] > 0.98
+
+
+# --- failures
+
+
+def left_behind(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*")}
+
+
+def test_a_failure_in_the_middle_leaves_nothing(folder):
+    sources = two_files()
+    (folder / "y.fa").write_text(">y\nACGT*\n")
+    before = left_behind(folder)
+    with pytest.raises(DataError, match=r"found '\*'"):
+        made(sources)
+    assert left_behind(folder) == before
+
+
+@pytest.mark.parametrize(("module", "name"), [(store.BasesWriter, "add"), (reading.RejectedTable, "add"), (store.BasesWriter, "finish")])
+def test_a_full_disk(folder, monkeypatch, module, name):
+    def write(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    sources = two_files(short="ACGT")
+    before = left_behind(folder)
+    monkeypatch.setattr(module, name, write)
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        made(sources)
+    assert caught.value.hint == "free some space, or write elsewhere with -o"
+    assert left_behind(folder) == before
+
+
+def test_a_folder_that_exists_is_replaced_only_by_force(folder):
+    sources = two_files()
+    first = made(sources)
+    with pytest.raises(OutputError, match="the output folder exists"):
+        made(sources)
+    again = preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified", seed=5)), "out", force=True)
+    assert Dataset.open("out").digest == again.digest != first.digest
+
+
+def test_a_manifest_with_files_beside_it():
+    with pytest.raises(UsageError, match="--manifest names the sequence files itself"):
+        made(["x.fa"], labels=LabelSettings(manifest="bacteria_strains"))
+
+
+# --- the command
+
+
+def test_the_command_prints_the_folder_and_says_what_is_in_it(capsys):
+    code = main(["preprocess", *two_files(short="ACGT"), "-o", "out", "--split", "stratified", "--seed", "3"])
+    out, err = capsys.readouterr()
+    assert (code, out) == (0, "out\n")
+    assert err.splitlines()[:3] == [
+        "8 records of 2 classes, 480 bases",
+        "left out: 1 too_short (each with its reason in rejected.tsv)",
+        "split by stratified, seed 3: train 4, validation 2, test 2",
+    ]
+    assert err.splitlines()[3].startswith("near-duplicates: 8 clusters at similarity 0.95, the largest of 1 record; ")
+
+
+def test_every_option_reaches_its_setting(capsys):
+    sources, _ = labelled("ttttvvee")
+    Path("t.tsv").write_text(Path("t.tsv").read_text().replace("id\tlabel\tgroup\tsplit", "i\tl\tg\ts") + "absent\tx\t\ttrain\n")
+    columns = ["--id-column", "i", "--label-column", "l", "--group-column", "g", "--split-column", "s", "--allow-missing"]
+    cleaning = ["--conflicts", "drop", "--min-length", "7", "--max-ambiguous", ".25", "--circular", "--strand", "forward"]
+    split = ["--seed", "4", "--similarity", ".9", "--fractions", ".6", ".2", ".2"]
+    assert main(["preprocess", *sources, "--labels", "t.tsv", *columns, *cleaning, *split, "-o", "out"]) == 0
+    settings = PreprocessSettings.model_validate(Dataset.open("out").info["settings"])
+    assert settings == PreprocessSettings(
+        labels=LabelSettings(table="t.tsv", id_column="i", label_column="l", group_column="g", split_column="s", allow_missing=True),
+        cleaning=CleaningSettings(conflicts="drop", min_length=7, max_ambiguous=0.25),
+        split=SplitSettings(seed=4, similarity=0.9, fractions=(0.6, 0.2, 0.2)),
+        circular=True,
+        strand="forward",
+    )
+
+
+def test_a_pattern_intervals_and_a_settings_file(folder):
+    fasta("x.fa", {f"{label}{n} kind={label}": bases(n + 10 * (label == "y")) for label in "xy" for n in range(4)})
+    (folder / "run.toml").write_text('[data.split]\nmethod = "stratified"\n[train]\nseed = 3\n')
+    assert main(["preprocess", "x.fa", "--label-regex", "kind=(.)", "--config", "run.toml", "-o", "one"]) == 0
+    assert Dataset.open("one").info["split"]["method"] == "stratified"
+    Path("r.bed").write_text("".join(f"x{n}\t0\t50\tx\ny{n}\t0\t50\ty\n" for n in range(4)))
+    assert main(["preprocess", "--intervals", "r.bed", "--genome", "x.fa", "--split", "sequence", "-o", "two"]) == 0
+    assert len(Dataset.open("two")) == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["absent.fa"], 66, "absent.fa: no such file"),
+        ([], 2, "no input"),
+        (["x=x.fa", "y=y.fa", "--similarity", "2"], 78, "data.split.similarity"),
+        (["x=x.fa", "y=y.fa", "--fractions", ".5", ".5", ".5"], 78, "the three must sum to 1"),
+        (["x=x.fa", "y=y.fa", "--split", "clusters"], 2, "clusters"),
+        (["x=x.fa"], 65, "one class"),
+        (["x=empty.fa", "y=y.fa"], 65, "no records: the input is empty"),
+        (["x=x.fa", "y=protein.fa"], 65, "protein FASTA?"),
+        (["x=x.fa", "y=text.fa"], 65, "before the first '>'"),
+        (["x=x.fa", "y=y.fa", "-o", "taken"], 73, "the output folder exists"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_an_exit_code(folder, capsys, words, code, said):
+    two_files()
+    (folder / "empty.fa").touch()
+    (folder / "protein.fa").write_text(">p\nMKVLILEQ\n")
+    (folder / "text.fa").write_text("dear colleague,\n>x\nACGT\n")
+    (folder / "taken").mkdir()
+    (folder / "taken/thesis.txt").touch()
+    before = left_behind(folder)
+    assert main(["preprocess", "-o", "out", *words]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert err.startswith("genomix: ")
+    assert len(err.splitlines()) <= 2
+    assert left_behind(folder) == before
+
+
+def test_the_options_offer_the_words_that_the_settings_take():
+    fields = {"split": SplitSettings.model_fields["method"], "strand": PreprocessSettings.model_fields["strand"]}
+    words = {name: set(get_args(get_args(field.annotation)[0])) for name, field in fields.items()}
+    assert words["split"] == {*SplitMethod}
+    assert words["strand"] == {*Strand}
+    assert set(get_args(CleaningSettings.model_fields["conflicts"].annotation)) == {*Conflicts}
+
+
+# --- real data
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "records", "classes"), [("insect_mito_orders", 898, 7), ("bacteria_strains", 560, 4)])
+def test_the_development_data(shared, name, records, classes):
+    data = shared / name
+    settings = PreprocessSettings(labels=LabelSettings(table=str(data / "labels.tsv")), split=SplitSettings(method="group"))
+    dataset = preprocess([str(data / "sequences.fasta.gz")], settings, "out")
+    assert (len(dataset), len(dataset.classes)) == (records, classes)
+    assert dataset.records.groupby("group")["split"].nunique().max() == 1
+
+
+@pytest.mark.shared
+def test_every_oddity_ends_in_a_dataset_or_in_one_line(shared, capsys):
+    for path in sorted(path for path in (shared / "stress").rglob("*") if path.is_file()):
+        code = main(["preprocess", str(path), "-o", "out", "--force"])
+        out, err = capsys.readouterr()
+        assert code in {0, 65}, path
+        assert "Traceback" not in err
+        assert out == ("out\n" if code == 0 else "")

@@ -1,0 +1,197 @@
+"""`genomix train` and what follows it, through the real command line: from FASTA files to a run folder, a report and predictions."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_data import random_sequence, small_dataset, two_classes, write_fasta
+
+from genomix.cli import choices
+from genomix.cli.main import main
+from genomix.predict import PredictSettings
+from genomix.report.predictions import write_predictions
+from genomix.train.settings import TrainSettings
+
+SMALL = [
+    *("--preset", "tiny", "--split", "stratified"),
+    *("--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
+    *("--set", "model.patch=4", "--set", "train.steps=40", "--set", "train.checkpoint_steps=10", "--set", "train.validations=4"),
+]
+RUN = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return two_classes(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def run_folder(sources, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", *sources, "-o", str(folder), *SMALL]) == 0
+    return folder
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_the_run_folder_holds_what_the_documents_say(run_folder):
+    assert {path.name for path in run_folder.iterdir()} == {
+        *("run.toml", "dataset", "metrics.jsonl", "checkpoints", "model", "evaluation", "report.html", "provenance.json")
+    }
+    settings = tomllib.loads((run_folder / "run.toml").read_text())
+    assert (settings["train"]["steps"], settings["tokenizer"]["k"], settings["data"]["split"]["method"]) == (40, 3, "stratified")
+    metrics = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    keys = {"accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision", "log_loss", "ece", "records"}
+    assert keys <= metrics.keys()
+    assert set(metrics["baselines"]) == {"majority", "length_gc", "kmer4", "kmer6"}
+    assert all(keys <= baseline.keys() for baseline in metrics["baselines"].values())
+    assert f"{metrics['macro_f1']:.3f}" in (run_folder / "report.html").read_text()
+
+
+def test_the_first_line_said_of_a_run_is_the_gain(sources, tmp_path, capsys):
+    assert main(["train", *sources, "-o", str(tmp_path / "run"), *SMALL, "--set", "train.steps=2"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path / 'run'}\n"
+    said = [line for line in err.splitlines() if not line.startswith(("spectral start", "training "))]
+    assert next(line for line in said if "macro-F1" in line).startswith("gain over the best baseline (")
+
+
+def test_what_is_trained_predicts_and_evaluates_from_its_folder(run_folder, tmp_path, capsys):
+    rng = random.Random(7)
+    fasta = write_fasta(tmp_path / "new.fa", {"a": random_sequence(rng, 300, gc=0.25), "b": random_sequence(rng, 300, gc=0.75)})
+    assert main(["predict", str(run_folder), str(fasta), "-o", str(tmp_path / "p.tsv")]) == 0
+    with (tmp_path / "p.tsv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file, dialect="excel-tab")] == ["poor", "rich"]
+    capsys.readouterr()
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset")]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["accuracy"] == json.loads((run_folder / "evaluation" / "metrics.json").read_text())["accuracy"]
+    assert main(["models", "verify", str(run_folder)]) == 0
+    assert main(["models", "show", str(run_folder)]) == 0
+    assert "2 classes apart: `poor`, `rich`" in capsys.readouterr().out
+
+
+def test_a_dataset_folder_trains_to_the_same_weights_as_its_files(sources, run_folder, tmp_path):
+    assert main(["preprocess", *sources, "-o", str(tmp_path / "data"), "--split", "stratified"]) == 0
+    assert (
+        main(["train", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *[w for w in SMALL if w not in {"--split", "stratified"}]]) == 0
+    )
+    assert not (tmp_path / "run" / "dataset").exists()
+    assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(tmp_path / "run").items())
+
+
+@pytest.mark.parametrize("words", [[], "same"], ids=["with nothing repeated", "with the same command"])
+def test_killed_and_resumed_by_the_command_it_ends_with_the_same_weights(words, sources, run_folder, tmp_path):
+    folder = tmp_path / "run"
+    command = [*RUN, "train", *sources, "-o", str(folder), *SMALL]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    log, deadline = folder / "metrics.jsonl", time.monotonic() + 60
+    while not (log.exists() and log.read_text().count('"step", ') >= 14):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    again = command if words == "same" else [*RUN, "train", "-o", str(folder)]
+    subprocess.run([*again, "--resume"], check=True, capture_output=True)
+    assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(folder).items())
+
+
+def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen([*RUN, "train", *sources, "-o", str(folder), *SMALL, "--set", "train.steps=100000"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate()
+    assert process.returncode == 75
+    assert b"state saved\n  hint: the same command with --resume goes on" in err
+    assert os.listdir(folder / "checkpoints")
+
+
+def test_a_resumed_run_with_another_setting_is_refused_by_name(run_folder, capsys):
+    assert main(["train", "-o", str(run_folder), "--resume", "--set", "train.clip=2.0"]) == 78
+    assert "train.clip is 2.0, and the run was begun with 1.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--preset", "tinny"], 78, "did you mean tiny"),
+        (["--set", "train.lerning_rate=1"], 78, "did you mean learning_rate"),
+        (["--set", "train.learning_rate=-1"], 78, "train.learning_rate should be greater than 0"),
+        (["--set", "tokenizer.k=13"], 78, "tokenizer.k"),
+        (["--device", "tpu"], 2, "tpu"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_leaves_no_folder(words, code, said, sources, tmp_path, capsys):
+    assert main(["train", *sources, "-o", str(tmp_path / "run"), *words]) == code
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_exists_is_kept_unless_it_is_a_run_and_force_is_on(sources, run_folder, tmp_path, capsys):
+    assert main(["train", *sources, "-o", str(run_folder), *SMALL]) == 73
+    (tmp_path / "thesis.docx").touch()
+    assert main(["train", *sources, "-o", str(tmp_path), "--force", *SMALL]) == 73
+    assert "--force replaces only a folder that genomix made" in capsys.readouterr().err
+    assert (tmp_path / "thesis.docx").exists()
+
+
+def test_bad_data_leaves_no_run_folder(tmp_path, capsys):
+    write_fasta(tmp_path / "a.fa", {"a": "MENLNMDLLYM"})
+    assert main(["train", f"x={tmp_path / 'a.fa'}", "-o", str(tmp_path / "run")]) == 65
+    assert "protein FASTA?" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_earlier_run_survives_bad_data_and_force(run_folder, tmp_path, capsys):
+    write_fasta(tmp_path / "a.fa", {"a": "MENLNMDLLYM"})
+    before = weights(run_folder)
+    assert main(["train", f"x={tmp_path / 'a.fa'}", "-o", str(run_folder), "--force"]) == 65
+    assert main(["train", str(run_folder / "dataset"), "-o", str(run_folder), "--force"]) == 2
+    assert "--force would delete the data" in capsys.readouterr().err
+    assert all(torch.equal(tensor, before[name]) for name, tensor in weights(run_folder).items())
+
+
+def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
+    dataset = small_dataset(tmp_path)
+    assert main(["train", str(dataset.folder), "-o", str(tmp_path / "run"), "--circular", *SMALL]) == 2
+    assert "preprocessed with other data settings" in capsys.readouterr().err
+
+
+def test_no_data_at_all_is_wrong_usage(tmp_path, capsys):
+    assert main(["train", "-o", str(tmp_path / "run")]) == 2
+    assert "genomix: " in capsys.readouterr().err
+
+
+def test_the_demo_ends_as_the_readme_says(tmp_path, capsys):
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
+    assert {"model", "evaluation", "predictions.tsv"} <= {path.name for path in (tmp_path / "demo").iterdir()}
+    metrics = json.loads((tmp_path / "demo" / "evaluation" / "metrics.json").read_text())
+    assert metrics["accuracy"] >= 0.98
+    with (tmp_path / "demo" / "predictions.tsv").open(newline="") as file:
+        assert len(list(csv.DictReader(file, dialect="excel-tab"))) == metrics["records"] == 160
+    assert "genomix predict my-run/model new.fasta" in capsys.readouterr().err
+
+
+def test_words_of_options_and_of_settings_are_the_same():
+    def literal(model, field):
+        return set(model.model_fields[field].annotation.__args__)
+
+    assert {*choices.Device} == literal(TrainSettings, "device")
+    assert {*choices.Precision} == literal(TrainSettings, "precision")
+    assert {*choices.Strand, "auto"} == literal(TrainSettings, "strand")
+    assert {*choices.Form} == set(write_predictions.__annotations__["form"].__args__)
+    assert PredictSettings().threshold == 0
