@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_windows_cover_a_record_and_overlap(length, most, overlap):
     assert windows[0][0] == 0
     assert windows[-1][1] == length
     assert len({stop - start for start, stop in windows}) == 1
-    for (start, stop), (following, _) in zip(windows, windows[1:], strict=False):
+    for (start, stop), (following, _) in pairwise(windows):
         assert start < following <= stop
         assert stop - following >= int((stop - start) * overlap) - 1
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import subprocess
@@ -117,7 +116,7 @@ def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):
     _, err = process.communicate()
     assert process.returncode == 75
     assert b"state saved\n  hint: the same command with --resume goes on" in err
-    assert os.listdir(folder / "checkpoints")
+    assert list((folder / "checkpoints").iterdir())
 
 
 def test_a_resumed_run_with_another_setting_is_refused_by_name(run_folder, capsys):
