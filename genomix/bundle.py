@@ -16,7 +16,7 @@ from typing import Any
 import safetensors
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from genomix import __version__
 from genomix.card import model_card
@@ -76,7 +76,7 @@ def save_bundle(bundle: Bundle, folder: Path, *, force: bool = False) -> None:
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
     with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
-        save_file(weights, temporary / _WEIGHTS)
+        (temporary / _WEIGHTS).write_bytes(save(weights))
         description = _describe(bundle, temporary / _WEIGHTS)
         (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / _CARD).write_text(model_card(description), encoding="utf-8")

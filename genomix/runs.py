@@ -26,7 +26,7 @@ from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
-from genomix.train.run import RunResult, train
+from genomix.train.run import RunResult, train, training_records
 
 _log = logging.getLogger(__name__)
 
@@ -121,8 +121,7 @@ def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force
         raise UsageError(f"--force would delete the data: {ready} is inside {folder}", hint="-o names another folder")
     dataset = None if ready is None else _ready(ready, settings.data)
     with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
-        if dataset is None:
-            preprocess(sources, settings.data, temporary / DATASET_FOLDER)
+        training_records(dataset or preprocess(sources, settings.data, temporary / DATASET_FOLDER), settings.tokenizer)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
     return dataset or Dataset.open(folder / DATASET_FOLDER)
 

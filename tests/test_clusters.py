@@ -122,6 +122,12 @@ def test_records_that_share_nothing(tmp_path):
     assert highest_similarity(made, np.array([0, 1, 2])) == 0
 
 
+def test_records_too_short_for_a_k_mer_are_clusters_of_their_own(tmp_path):
+    made = sketched(tmp_path, [random_bases(np.random.default_rng(0), length) for length in (K - 1, 1, K - 1)])
+    assert find_clusters(made, 0.95).tolist() == [0, 1, 2]
+    assert highest_similarity(made, np.array([0, 1, 2])) == 0
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.03, 0.05])
 def test_similarity_estimates_identity(tmp_path, rate):
     found = []

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -136,6 +137,16 @@ def test_unlabelled_data_have_no_split(folder):
     assert dataset.classes == ()
     assert dataset.label_ids.tolist() == [-1, -1]
     assert set(dataset.records["split"]) == set(dataset.records["cluster"]) == {""}
+
+
+def test_standard_input_has_no_checksum(folder, monkeypatch):
+    sources = two_files()
+    with (folder / "x.fa").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        dataset = made(["x=-", sources[1]])
+    assert dataset.info["sources"][0] == {"path": "-", "label": "x", "bytes": None, "sha256": None}
+    assert dataset.records["source"].tolist() == ["-"] * 4 + ["y.fa"] * 4
+    assert dataset.digest != made(sources, "files").digest  # where a record came from is part of the table
 
 
 # --- what is left out

@@ -148,6 +148,13 @@ def test_a_folder_that_exists_is_kept_unless_it_is_a_run_and_force_is_on(sources
     assert (tmp_path / "thesis.docx").exists()
 
 
+def test_data_without_labels_leave_no_run_folder(tmp_path, capsys):
+    write_fasta(tmp_path / "a.fa", {"a": "ACGT" * 20})
+    assert main(["train", str(tmp_path / "a.fa"), "-o", str(tmp_path / "run")]) == 65
+    assert "no labelled records to train on" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_bad_data_leaves_no_run_folder(tmp_path, capsys):
     write_fasta(tmp_path / "a.fa", {"a": "MENLNMDLLYM"})
     assert main(["train", f"x={tmp_path / 'a.fa'}", "-o", str(tmp_path / "run")]) == 65

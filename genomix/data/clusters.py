@@ -86,6 +86,7 @@ class _PairCounter:
         self.floor = floor
         shared = sketches.shared[records]
         self.sizes = sketches.sizes[records].astype(np.float32)
+        self.fewest = max(float(self.sizes.min(initial=1)), 1.0)
         frequency = np.bincount(shared.indices, minlength=shared.shape[1]).astype(np.float64)
         self.dense: np.ndarray | None = None
         if (frequency**2).sum() > _FULL * len(records) ** 2:
@@ -100,10 +101,9 @@ class _PairCounter:
     def pairs(self, rows: np.ndarray) -> Iterator[Pairs]:
         """Every pair (row, any record) that shares a hash and is at least as similar as the floor; a record is paired with itself too."""
         for block in self._blocks(rows):
-            least = self.floor**K
-            first, second, share = self._dense_shares(block, least) if self.dense is not None else self._sparse_shares(block)
-            close = share >= least * (1 - 1e-6)  # float32
-            yield block[first[close]], second[close], share[close].astype(np.float64) ** (1 / K)
+            least = self.floor**K * (1 - 1e-6)  # shares are float32
+            first, second, share = self._dense_shares(block, least) if self.dense is not None else self._sparse_shares(block, least)
+            yield block[first], second, share.astype(np.float64) ** (1 / K)
 
     def _blocks(self, rows: np.ndarray) -> list[np.ndarray]:
         if self.dense is not None:
@@ -111,10 +111,13 @@ class _PairCounter:
         filled = np.cumsum(self.cost[rows]) // _SPARSE_BLOCK
         return np.split(rows, np.flatnonzero(np.diff(filled)) + 1)
 
-    def _sparse_shares(self, block: np.ndarray) -> Pairs:
+    def _sparse_shares(self, block: np.ndarray, least: float) -> Pairs:
         counts = (self.shared[block] @ self.transposed).tocoo()
-        first, second = counts.coords
-        return first, second, counts.data / np.minimum(self.sizes[block][first], self.sizes[second])
+        many = counts.data >= least * self.fewest  # most pairs fail even this
+        first, second = (place[many] for place in counts.coords)
+        shares = counts.data[many] / np.minimum(self.sizes[block][first], self.sizes[second])
+        close = shares >= least
+        return first[close], second[close], shares[close]
 
     def _dense_shares(self, block: np.ndarray, least: float) -> Pairs:
         assert self.dense is not None
@@ -122,7 +125,7 @@ class _PairCounter:
         rest = (self.shared[block] @ self.transposed).tocoo()
         shares[rest.coords] += rest.data
         shares /= np.maximum(np.minimum.outer(self.sizes[block], self.sizes), 1)
-        first, second = np.nonzero(shares >= max(least * (1 - 1e-6), np.finfo(np.float32).tiny))
+        first, second = np.nonzero(shares >= max(least, np.finfo(np.float32).tiny))
         return first, second, shares[first, second]
 
 

@@ -13,11 +13,13 @@ from genomix.data.division import Division
 from genomix.data.record_table import RecordTable
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, SCHEMA_VERSION, file_entry
+from genomix.formats.opening import STDIN
 
 
 def source_entry(path: str, label: str | None) -> dict[str, Any]:
-    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once, as standard input."""
-    content = file_entry(Path(path)) if Path(path).is_file() else {"bytes": None, "sha256": None}
+    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once: standard input, a pipe."""
+    readable_again = path != STDIN and Path(path).is_file()
+    content = file_entry(Path(path)) if readable_again else {"bytes": None, "sha256": None}
     return {"path": path, "label": label, **content}
 
 

@@ -22,11 +22,9 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
@@ -193,6 +191,9 @@ def _downloaded(url: str, sha256: str) -> Path:
 
 
 def _download(url: str) -> Iterator[bytes]:
+    from http.client import HTTPException  # here, as few runs need them
+    from urllib.request import urlopen
+
     try:
         with urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 - a manifest admits http and https only
             while block := response.read(_BLOCK_BYTES):

@@ -5,8 +5,9 @@ write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster n
 (`record_table`) and `dataset.json` (`info`). Of the bases only a few records are in memory at a time; the table of records is there as a whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,7 +95,7 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
     """Write all but `dataset.json`, and give its content."""
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
     items = labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels)
-    with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
+    with _background() as hashing:
         sources = [hashing.submit(source_entry, path, label) for path, label in _inputs(files, settings.labels)]
         both_strands = settings.strand == "both"
         reading = read_records(items, folder, settings.cleaning, labelled=labelled, both_strands=both_strands, needs_split=needs_split)
@@ -111,6 +112,16 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
             "sources": [entry.result() for entry in sources],
             "files": files_written,
         }
+
+
+@contextmanager
+def _background() -> Iterator[ThreadPoolExecutor]:
+    """A thread for checksums. After an error it does not begin another one."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
+    try:
+        yield thread
+    finally:
+        thread.shutdown(cancel_futures=True)
 
 
 def _inputs(files: Sequence[SourceFile], labels: LabelSettings) -> list[tuple[str, str | None]]:

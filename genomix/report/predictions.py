@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -62,12 +62,19 @@ def _output(output: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _row_writer(file: IO[str], classes: Sequence[str], form: str) -> Any:
+def _row_writer(file: IO[str], classes: Sequence[str], form: str) -> Callable[[Prediction], object]:
     if form == "jsonl":
         return lambda prediction: file.write(json.dumps(_json_row(prediction, classes), ensure_ascii=False) + "\n")
     writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"prob_{name}" for name in classes)])
-    return lambda prediction: writer.writerow(_tsv_row(prediction, len(classes)))
+    header = iter(
+        [[*COLUMNS, *(f"prob_{name}" for name in classes)]]
+    )  # with the first row, so that stdout stays empty when the input can't be read
+
+    def write(prediction: Prediction) -> None:
+        writer.writerows(header)
+        writer.writerow(_tsv_row(prediction, len(classes)))
+
+    return write
 
 
 def _tsv_row(prediction: Prediction, classes: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the last two kept, read back without running pickled code."""
 
+import io
 import logging
 import pickle
 import zipfile
@@ -17,8 +18,10 @@ _KEPT = 2
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write the state after `step` updates, and remove all but the newest two."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # into memory first: torch reports a full disk as a fault of its own
     with atomic_file(_path(folder, step), "wb") as file:
-        torch.save(state, file)
+        file.write(buffer.getbuffer())
     for old in _checkpoints(folder)[:-_KEPT]:
         old.unlink()
 

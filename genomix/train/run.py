@@ -60,7 +60,7 @@ def train(
         Interrupted: a signal asked to stop; the state is saved.
     """
     started = time.monotonic()
-    records = _training_records(dataset, build_tokenizer(tokenizer).k)
+    records = training_records(dataset, tokenizer)
     recipe = _decide(dataset, records, tokenizer, model, settings)
     training, bundle = _prepare(dataset, records, recipe, folder)
     if resume:
@@ -155,21 +155,22 @@ def _prepare(dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Pat
     return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
 
 
-def _training_records(dataset: Dataset, shortest: int) -> np.ndarray:
-    """Records of the training split; refuses what can't be trained on."""
+def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarray:
+    """Records of the training split.
+
+    Raises:
+        DataError: there are none, they are of one class, or a record of the dataset is too short for a token.
+    """
     records = dataset.indices("train")
-    where = str(dataset.folder)
+    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
     if not len(records):
-        raise DataError(
-            "no labelled records to train on", where=where, hint="give labels: NAME=file.fa, class folders, --labels, --label-regex"
-        )
+        raise DataError("no labelled records to train on", hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
     if len(np.unique(dataset.label_ids[records])) < 2:
-        raise DataError("the training split has one class only; telling classes apart needs two", where=where)
-    if int(dataset.lengths.min()) < shortest:
-        name = dataset.records["id"].iloc[int(dataset.lengths.argmin())]
+        raise DataError("the training split has one class only; telling classes apart needs two")
+    if dataset.lengths[shortest] < k:
+        name = dataset.records["id"].iloc[shortest]
         raise DataError(
-            f"record {name!r} has {int(dataset.lengths.min())} bases, and a token has {shortest}",
-            where=where,
+            f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
             hint="a larger --min-length, or a smaller tokenizer.k",
         )
     return records
