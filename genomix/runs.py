@@ -164,6 +164,8 @@ def _dataset_folder(sources: Sequence[str]) -> Path | None:
 def _ready(folder: Path, wanted: PreprocessSettings) -> Dataset:
     """A dataset that is there; settings that only preprocessing reads must not be asked for in vain."""
     dataset = Dataset.open(folder)
+    seed, strand = PreprocessSettings().split.seed, PreprocessSettings().strand  # of the command's, these two are training's as well
+    wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
     if wanted not in {PreprocessSettings(), PreprocessSettings.model_validate(dataset.info["settings"])}:
         raise UsageError(f"{folder} was preprocessed with other data settings", hint="preprocess again with these, or leave them out here")
     return dataset

@@ -83,11 +83,18 @@ def test_what_is_trained_predicts_and_evaluates_from_its_folder(run_folder, tmp_
 
 def test_a_dataset_folder_trains_to_the_same_weights_as_its_files(sources, run_folder, tmp_path):
     assert main(["preprocess", *sources, "-o", str(tmp_path / "data"), "--split", "stratified"]) == 0
-    assert (
-        main(["train", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *[w for w in SMALL if w not in {"--split", "stratified"}]]) == 0
-    )
+    words = [word for word in SMALL if word not in {"--split", "stratified"}]
+    assert main(["train", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *words]) == 0
     assert not (tmp_path / "run" / "dataset").exists()
     assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(tmp_path / "run").items())
+
+
+def test_several_seeds_on_one_dataset(tmp_path):
+    dataset = small_dataset(tmp_path)
+    command = ["train", str(dataset.folder), "--preset", "tiny", "--set", "train.steps=1", "--set", "train.embedding_start=random"]
+    for seed in ("1", "2"):
+        assert main([*command, "-o", str(tmp_path / seed), "--seed", seed, "--strand", "forward"]) == 0
+    assert not torch.equal(weights(tmp_path / "1")["head.2.weight"], weights(tmp_path / "2")["head.2.weight"])
 
 
 @pytest.mark.parametrize("words", [[], "same"], ids=["with nothing repeated", "with the same command"])

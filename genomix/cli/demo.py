@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from genomix.cli.talk import say
+
 _NEXT = """\
 {folder}/
   model/            the trained model: genomix models show {folder}/model
@@ -26,6 +28,5 @@ def demo(
     from genomix.demo import demo as run_demo
 
     finished = run_demo(output, force=force)
-    typer.echo("\n".join(finished.summary()), err=True)
-    typer.echo(_NEXT.format(folder=output), err=True)
+    say([*finished.summary(), *_NEXT.format(folder=output).splitlines()])
     typer.echo(str(output))

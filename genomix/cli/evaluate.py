@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Split
+from genomix.cli.talk import say
 
 
 def evaluate(
@@ -33,7 +34,7 @@ def evaluate(
         require_free(output, force=force)
     bundle = load_bundle(model, device=device.value)
     metrics = evaluate_model(bundle, Dataset.open(dataset), split=split.value, baselines=baselines, seed=seed)
-    typer.echo("\n".join(summary_lines(metrics)), err=True)
+    say(summary_lines(metrics))
     if output is None:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:

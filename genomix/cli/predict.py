@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Form, Strand
+from genomix.cli.talk import say
 
 
 def predict(
@@ -48,4 +49,4 @@ def predict(
     counts = write_predictions(predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, force=force)
     total = sum(counts.values())
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    typer.echo(f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}"), err=True)
+    say([f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}")])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli import sources as given
+from genomix.cli.talk import say
 
 
 def preprocess(
@@ -43,5 +44,5 @@ def preprocess(
 
     settings = resolve(PreprocessTables, config=config, options=options)
     dataset = make_dataset(sources or [], settings.data, output, force=force)
-    typer.echo("\n".join(summary_lines(dataset.info)), err=True)
+    say(summary_lines(dataset.info))
     typer.echo(str(output))

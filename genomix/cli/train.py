@@ -7,6 +7,7 @@ import typer
 
 from genomix.cli import sources as given
 from genomix.cli.choices import Device, Precision
+from genomix.cli.talk import say
 
 
 def train(
@@ -56,6 +57,5 @@ def train(
 
     settings = resolve_run(output, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume)
     finished = run(sources or [], settings, output, resume=resume, force=force)
-    typer.echo("\n".join(finished.summary()), err=True)
-    typer.echo(f"report: {finished.report}", err=True)
+    say([*finished.summary(), f"report: {finished.report}"])
     typer.echo(str(output))
