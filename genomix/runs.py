@@ -8,17 +8,18 @@ report.html       for people                             provenance.json
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning_fabric import Fabric
 
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
-from genomix.errors import SettingsError, UsageError
+from genomix.errors import GenomixError, SettingsError, UsageError
 from genomix.metrics import summary_lines
 from genomix.outputs import atomic_folder
 from genomix.report import DataSummary, ReportInputs, write_report
@@ -26,7 +27,7 @@ from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
-from genomix.train.run import RunResult, train, training_records
+from genomix.train.run import RunResult, launch, train, training_records
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class FinishedRun:
     folder: Path
     dataset: Dataset
     result: RunResult
-    report: Path
+    speaks: bool
+    """Off in all processes of a run but the first."""
 
     def summary(self) -> list[str]:
         """Lines for the terminal; the first is the gain over the best baseline."""
@@ -63,13 +65,14 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
-    if resume and (folder / SETTINGS_FILE).exists():
-        dataset = _begun(sources, settings, folder)
-    else:
-        dataset = _begin(sources, settings, folder, force=force)
-    result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, resume=resume)
-    report = write_report(folder, report_inputs(result, dataset, settings, folder))
-    return FinishedRun(folder, dataset, result, report)
+    fabric = launch(settings.train)
+    if not (resume and (folder / SETTINGS_FILE).exists()):
+        _in_first_process(fabric, lambda: _begin(sources, settings, folder, force=force))
+    dataset = _begun(sources, settings, folder)
+    result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
+    if fabric.is_global_zero:
+        write_report(folder, report_inputs(result, dataset, settings, folder))
+    return FinishedRun(folder, dataset, result, speaks=fabric.is_global_zero)
 
 
 def resolve_run(
@@ -114,7 +117,20 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
     )
 
 
-def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force: bool) -> Dataset:
+def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
+    """Make the call in one process while the others wait; its error is raised in all of them."""
+    error: GenomixError | None = None
+    if fabric.is_global_zero:
+        try:
+            call()
+        except GenomixError as raised:
+            error = raised
+    error = fabric.broadcast(error)
+    if error is not None:
+        raise error
+
+
+def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force: bool) -> None:
     """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
     ready = _dataset_folder(sources)
     if ready is not None and folder.resolve() in ready.resolve().parents and force:
@@ -123,7 +139,6 @@ def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force
     with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
         training_records(dataset or preprocess(sources, settings.data, temporary / DATASET_FOLDER), settings.tokenizer)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
-    return dataset or Dataset.open(folder / DATASET_FOLDER)
 
 
 def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:

@@ -57,5 +57,6 @@ def train(
 
     settings = resolve_run(output, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume)
     finished = run(sources or [], settings, output, resume=resume, force=force)
-    say([*finished.summary(), f"report: {finished.report}"])
-    typer.echo(str(output))
+    if finished.speaks:
+        say([*finished.summary(), f"report: {output / 'report.html'}"])
+        typer.echo(str(output))

@@ -47,11 +47,19 @@ class RunResult:
 
 
 def train(
-    dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings, folder: Path, *, resume: bool = False
+    dataset: Dataset,
+    tokenizer: TokenizerSettings,
+    model: ModelSettings,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    fabric: Fabric | None = None,
+    resume: bool = False,
 ) -> RunResult:
     """Train on the dataset's training split and fill `folder` with metrics.jsonl, checkpoints/, model/, evaluation/ and provenance.json.
 
     Args:
+        fabric: as `launch` makes it; None launches one here.
         resume: go on from the newest checkpoint in `folder`, or from the start where there is none.
 
     Raises:
@@ -62,7 +70,7 @@ def train(
     started = time.monotonic()
     records = training_records(dataset, tokenizer)
     recipe = _decide(dataset, records, tokenizer, model, settings)
-    training, bundle = _prepare(dataset, records, recipe, folder)
+    training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder)
     if resume:
         _resume(training)
     validation = dataset.indices("validation")
@@ -83,6 +91,19 @@ def train(
         fit(training, validate, history)
     bundle.model.load_state_dict(training.best)
     return _finish(training, bundle, dataset, folder, time.monotonic() - started)
+
+
+def launch(settings: TrainSettings) -> Fabric:
+    """The device, precision and processes of a run. With several devices this starts the other processes, each of which runs the command from its top."""
+    fabric = Fabric(
+        accelerator=settings.device,
+        devices=settings.devices,
+        # Short records leave the last factors out, so a process may have parameters without a gradient.
+        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
+    )
+    fabric.launch()
+    return fabric
 
 
 def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: TokenizerSettings) -> ModelSettings:
@@ -126,9 +147,8 @@ def _decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings,
     return _Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
 
 
-def _prepare(dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Path) -> tuple[Training, Bundle]:
+def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Path) -> tuple[Training, Bundle]:
     settings = recipe.training
-    fabric = _fabric(settings)
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
     if settings.embedding_start == "spectral":
@@ -174,18 +194,6 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
             hint="a larger --min-length, or a smaller tokenizer.k",
         )
     return records
-
-
-def _fabric(settings: TrainSettings) -> Fabric:
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=settings.devices,
-        # Short records leave the last factors out, so a process may have parameters without a gradient.
-        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
-    )
-    fabric.launch()
-    return fabric
 
 
 def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe) -> TrainingBatches:
