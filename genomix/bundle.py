@@ -107,7 +107,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     model = new_model(settings, tokenizer, len(classes))
     _require_same_tensors(model, weights, folder)
     model.load_state_dict(weights)
-    model.to(_device(device)).eval()
+    model.to(require_device(device)).eval()
     provenance = {key: description.get(key) for key in ("training", "dataset", "evaluation", "created", "versions")}
     return Bundle(model, tokenizer, classes, strand, circular, provenance)
 
@@ -169,7 +169,12 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path.parent, f"{len(description['classes'])} classes, {scored}, {description['created']}"
 
 
-def _device(name: str) -> torch.device:
+def require_device(name: str) -> torch.device:
+    """The device of that name; `auto` is an accelerator where there is one.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
         return accelerator or torch.device("cpu")

@@ -8,6 +8,7 @@ import numpy as np
 
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
+from genomix.data.related import related
 from genomix.data.store import Dataset
 from genomix.errors import DataError
 from genomix.metrics import compare
@@ -34,15 +35,16 @@ def evaluate(
         raise DataError(
             f"no records in the {split} split",
             where=str(dataset.folder),
-            hint="preprocess with another --split, or name one with --split-name",
+            hint="--split names another; preprocess --split makes one",
         )
-    labels = _labels(bundle, dataset, indices)
-    probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
-    others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines and len(dataset.indices("train")) else {}
-    if others and dataset.classes != bundle.classes:
+    baselines = baselines and len(dataset.indices("train")) > 0
+    if baselines and dataset.classes != bundle.classes:
         raise DataError(
             "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
         )
+    labels = _labels(bundle, dataset, indices)
+    probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
+    others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
     return compare(labels, bundle.classes, probabilities, others, split=split, groups=_related(dataset, indices), seed=seed)
 
 
@@ -87,9 +89,13 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
 
 
 def _related(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
-    """What the bootstrap draws together: near-duplicate clusters, where they are known; else the user's groups."""
-    for column in ("cluster", "group"):
-        names = dataset.records[column].to_numpy()[indices].astype(str)
-        if (names != "").any():
-            return names
+    """What the bootstrap draws together: records of one group or near-duplicate cluster, of one cluster, or single records (None).
+
+    The first of these that leaves every class at least two: of classes that hang together whole nothing can be drawn.
+    """
+    group, cluster = (dataset.records[column].to_numpy()[indices].tolist() for column in ("group", "cluster"))
+    labels = dataset.label_ids[indices]
+    for together in (related(group, cluster), related(cluster)):
+        if all(len(np.unique(together[labels == label])) > 1 for label in np.unique(labels)):
+            return together.astype(str)
     return None

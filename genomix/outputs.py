@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +56,8 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     """
     path = Path(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    if path.is_dir():
+        raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
     with _reporting(path):
         if path.exists() and not path.is_file() and not path.is_dir():
             with open(path, mode, **text) as file:
@@ -112,15 +114,31 @@ def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
     """
     if not (path.is_file() or path.is_dir()) or (path.is_dir() and not any(path.iterdir())):
         return
+    ours = marker is None or any(path.glob(marker))
     if not force:
         kind = "folder" if path.is_dir() else "file"
-        raise OutputError(f"the output {kind} exists", where=str(path), hint="--force replaces it; -o names another")
-    if marker is not None and not any(path.glob(marker)):
+        raise OutputError(
+            f"the output {kind} exists", where=str(path), hint="--force replaces it; -o names another" if ours else "-o names another"
+        )
+    if not ours:
         raise OutputError(
             f"--force replaces only a folder that genomix made, and there is no {marker} in this one",
             where=str(path),
             hint="-o names another",
         )
+
+
+def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        OutputError: an input is the output, or lies in it.
+    """
+    target = output.resolve()
+    for name in inputs:
+        path = Path(name).resolve()
+        if path == target or target in path.parents:
+            raise OutputError(f"the input {name} would be overwritten", where=str(output), hint="-o names another place")
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

@@ -104,7 +104,7 @@ class Scorer:
 
     def _add(self, buffer: _Buffer, codes: np.ndarray) -> None:
         spans = self.windows(len(codes))
-        ring = self.circular and len(spans) == 1
+        ring = self.circular and len(codes) <= max_bases(self.max_tokens, self.tokenizer, circular=True)
         buffer.weights.append([stop - start for start, stop in spans])
         for start, stop in spans:
             window = codes[start:stop]
@@ -118,8 +118,9 @@ class Scorer:
         """The spans that a record of `length` bases is read in: itself, or evenly spaced overlapping windows that cover it."""
         if length <= max_bases(self.max_tokens, self.tokenizer, circular=self.circular):
             return [(0, length)]
-        size = max_bases(self.max_tokens, self.tokenizer)
-        count = max(1, int(np.ceil((length - size) / max(1, int(size * (1 - self.settings.overlap)))))) + 1
+        # A ring a few bases too long may fit as a line, which has fewer tokens.
+        size = min(length, max_bases(self.max_tokens, self.tokenizer))
+        count = int(np.ceil((length - size) / max(1, int(size * (1 - self.settings.overlap))))) + 1
         return [(int(start), int(start) + size) for start in np.linspace(0, length - size, count).round()]
 
     def _flush(self, buffer: _Buffer) -> Iterator[Scores]:
@@ -147,7 +148,9 @@ class Scorer:
         batch = collate(tokens, circular, [-1] * len(tokens), range(len(tokens))).to(device)
         with torch.inference_mode():
             logits = self.network(batch.tokens, batch.lengths, batch.circular)
-        return torch.softmax(logits.double(), dim=1).cpu().numpy()
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError("the network's scores are not finite")
+        return torch.softmax(logits.cpu().double(), dim=1).numpy()
 
 
 def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None) -> Scorer:

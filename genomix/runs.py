@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 
-from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
-from genomix.errors import GenomixError, SettingsError, UsageError
+from genomix.errors import SettingsError, UsageError
 from genomix.metrics import summary_lines
-from genomix.outputs import atomic_folder
+from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
@@ -65,8 +65,12 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
+    if resume and force:
+        raise UsageError("--resume and --force exclude each other")
+    if (ready := _dataset_folder(sources)) is not None:
+        settings = settings.model_copy(update={"data": _settings_of_dataset(ready, settings.data)})
     fabric = launch(settings.train)
-    if not (resume and (folder / SETTINGS_FILE).exists()):
+    if not fabric.broadcast(resume and (folder / SETTINGS_FILE).exists()):
         _in_first_process(fabric, lambda: _begin(sources, settings, folder, force=force))
     dataset = _begun(sources, settings, folder)
     result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
@@ -119,11 +123,11 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
 
 def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
     """Make the call in one process while the others wait; its error is raised in all of them."""
-    error: GenomixError | None = None
+    error: Exception | None = None
     if fabric.is_global_zero:
         try:
             call()
-        except GenomixError as raised:
+        except Exception as raised:  # noqa: BLE001 - whatever it is, the other processes must not wait for ever
             error = raised
     error = fabric.broadcast(error)
     if error is not None:
@@ -133,11 +137,14 @@ def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
 def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force: bool) -> None:
     """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
     ready = _dataset_folder(sources)
-    if ready is not None and folder.resolve() in ready.resolve().parents and force:
-        raise UsageError(f"--force would delete the data: {ready} is inside {folder}", hint="-o names another folder")
-    dataset = None if ready is None else _ready(ready, settings.data)
+    if ready is None:
+        files, settled = settle(sources, settings.data)
+        require_apart(folder, input_paths(files, settled.labels))
+    else:
+        require_apart(folder, [ready])
     with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
-        training_records(dataset or preprocess(sources, settings.data, temporary / DATASET_FOLDER), settings.tokenizer)
+        dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
+        training_records(dataset, settings.tokenizer)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
 
 
@@ -145,9 +152,22 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     """The data of the run that is in `folder`, which must have been begun with these settings."""
     _require_same(settings, folder)
     made = folder / DATASET_FOLDER
-    if made.exists():
-        return Dataset.open(made)
-    return Dataset.open(_dataset_folder(sources) or begun_with(folder))
+    dataset = Dataset.open(made if made.exists() else begun_with(folder, _dataset_folder(sources)))
+    if sources and made.exists():
+        _require_same_sources(sources, settings, dataset)
+    return dataset
+
+
+def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset: Dataset) -> None:
+    """Raises UsageError when a run that is resumed was begun with other files, or other labels for them."""
+    files, settled = settle(sources, settings.data)
+    begun = {(entry["path"], entry["label"]) for entry in dataset.info["sources"]}
+    others = [path for path, label in inputs(files, settled.labels) if (path, label) not in begun]
+    if others:
+        raise UsageError(
+            f"the run was not begun with {others[0]} under this label",
+            hint="leave the files out with --resume, or train into another folder",
+        )
 
 
 def _require_same(settings: RunSettings, folder: Path) -> None:
@@ -176,14 +196,24 @@ def _dataset_folder(sources: Sequence[str]) -> Path | None:
     return found[0] if found else None
 
 
-def _ready(folder: Path, wanted: PreprocessSettings) -> Dataset:
-    """A dataset that is there; settings that only preprocessing reads must not be asked for in vain."""
-    dataset = Dataset.open(folder)
-    seed, strand = PreprocessSettings().split.seed, PreprocessSettings().strand  # of the command's, these two are training's as well
+def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> PreprocessSettings:
+    """What a dataset that is there was made with; settings that only preprocessing reads must not be asked for in vain.
+
+    Raises:
+        UsageError: others are wanted.
+    """
+    made = PreprocessSettings.model_validate(Dataset.open(folder).info["settings"])
+    plain = PreprocessSettings()
+    seed, strand = plain.split.seed, plain.strand  # of the command's options these two are training's as well
     wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
-    if wanted not in {PreprocessSettings(), PreprocessSettings.model_validate(dataset.info["settings"])}:
-        raise UsageError(f"{folder} was preprocessed with other data settings", hint="preprocess again with these, or leave them out here")
-    return dataset
+    was, now, usual = (_flat(each.model_dump(mode="json")) for each in (made, wanted, plain))
+    for name, value in now.items():
+        if value not in (was[name], usual[name]):
+            raise UsageError(
+                f"{folder} was preprocessed with data.{name} {was[name]!r}, not {value!r}",
+                hint="preprocess again with it, or leave it out here",
+            )
+    return made
 
 
 def _data_summary(dataset: Dataset) -> DataSummary:

@@ -10,6 +10,7 @@ from genomix.nn.blocks import BlockSettings
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.links import link_offsets
 from genomix.nn.mixers import MixerSettings
+from genomix.settings import load_preset
 
 VOCABULARY = 17
 
@@ -126,7 +127,7 @@ def dense_network(model, tokens, *, circular):
         wide = dense_linear(model.pooling.widen[0], x)
         pooled = (wide * 0.5 * (1 + torch.erf(wide / math.sqrt(2)))).mean(0)
     if shape.skip:
-        pooled = torch.cat([pooled, embedded.mean(0)])
+        pooled = torch.cat([pooled, table[tokens.long()].mean(0)])
     for layer in model.head:
         if isinstance(layer, torch.nn.BatchNorm1d):
             pooled = (pooled - layer.running_mean) / torch.sqrt(layer.running_var + layer.eps) * layer.weight + layer.bias
@@ -192,6 +193,11 @@ def test_the_published_network_has_the_published_number_of_parameters():
     block = BlockSettings(mixer=mixer, norm=False, residual=False, gate=False, feed_forward=0, value_dropout=0.2, mixed_dropout=0.8)
     bare = {"stem_kernel": 0, "position_table": True, "pooling": "flatten", "skip": False, "head_norm": False, "head_dropout": 0.0}
     shape = ModelSettings(max_tokens=16_384, patch=1, embedding=32, channels=32, embedding_dropout=0.2, block=block, **bare)
+    assert sum(parameter.numel() for parameter in Classifier(shape, 6, 2).parameters()) == 1_667_636
+
+
+def test_the_preset_is_the_published_network():
+    shape = ModelSettings.model_validate(load_preset("cvpr22")["model"])
     assert sum(parameter.numel() for parameter in Classifier(shape, 6, 2).parameters()) == 1_667_636
 
 

@@ -109,7 +109,7 @@ def test_a_place_below_a_file_is_an_error(tmp_path, write, below):
 
 def test_a_folder_in_the_place_of_the_file(tmp_path):
     (tmp_path / "x").mkdir()
-    with pytest.raises(OutputError, match="cannot write: Is a directory"), atomic_file(tmp_path / "x") as file:
+    with pytest.raises(OutputError, match="a folder, expected a file"), atomic_file(tmp_path / "x") as file:
         file.write("data")
     assert names(tmp_path) == ["x"]
 

@@ -139,14 +139,14 @@ def test_both_strands_give_one_answer_and_forward_may_not(bundle):
     assert one.probabilities == pytest.approx(np.mean([first.probabilities, second.probabilities], axis=0), abs=1e-6)
 
 
-@given(st.integers(1, 3_000), st.integers(4, 400), st.floats(0, 0.9))
-def test_windows_cover_a_record_and_overlap(length, most, overlap):
+@given(st.integers(1, 3_000), st.integers(4, 400), st.floats(0, 0.9), st.booleans())
+def test_windows_cover_a_record_and_overlap(length, most, overlap, circular):
     scorer = Scorer(
         torch.nn.Identity(),
         build_tokenizer(TOKENIZER),
         max_tokens=most,
         strand="both",
-        circular=False,
+        circular=circular,
         settings=PredictSettings(overlap=overlap),
     )
     windows = scorer.windows(length)
@@ -179,8 +179,8 @@ def test_one_fasta_a_class(bundle, tmp_path):
     write_predictions(found, CLASSES, str(tmp_path / "p.tsv"), split_fasta=tmp_path / "by_class")
     labels = {row["id"]: row["label"] for row in rows_of(tmp_path / "p.tsv")}
     names = {"prob/lem": "prob%2Flem.fasta", "ünïcode\tname": "%C3%BCn%C3%AFcode%09name.fasta", "": "_unclassified.fasta"}
-    assert {path.name for path in (tmp_path / "by_class").iterdir()} == {names[label] for label in labels.values()}
-    for path in (tmp_path / "by_class").iterdir():
+    assert {path.name for path in (tmp_path / "by_class").glob("*.fasta")} == {names[label] for label in labels.values()}
+    for path in (tmp_path / "by_class").glob("*.fasta"):
         ids = [line[1:] for line in path.read_text().splitlines() if line.startswith(">")]
         assert ids == [name for name, label in labels.items() if names[label] == path.name]
     assert (tmp_path / "by_class" / "_unclassified.fasta").read_text() == ">r1\nAC\n"

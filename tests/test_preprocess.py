@@ -492,3 +492,24 @@ def test_every_oddity_ends_in_a_dataset_or_in_one_line(shared, capsys):
         assert code in {0, 65}, path
         assert "Traceback" not in err
         assert out == ("out\n" if code == 0 else "")
+
+
+def test_a_conflict_of_the_very_first_record_is_dropped(tmp_path):
+    rng = np.random.default_rng(5)
+    bases = ["".join(rng.choice(list("ACGT"), 200)) for _ in range(21)]
+    (tmp_path / "a.fa").write_text("".join(f">a{i}\n{sequence}\n" for i, sequence in enumerate(bases[:10])))
+    (tmp_path / "b.fa").write_text("".join(f">b{i}\n{sequence}\n" for i, sequence in enumerate([*bases[10:], bases[0]])))
+    settings = PreprocessSettings(cleaning=CleaningSettings(conflicts="drop"), split=SplitSettings(method="stratified"))
+    dataset = preprocess([f"x={tmp_path / 'a.fa'}", f"y={tmp_path / 'b.fa'}"], settings, tmp_path / "out")
+    assert len(dataset) == 20
+
+
+def test_a_class_that_vanishes_is_named(tmp_path, caplog):
+    rng = np.random.default_rng(6)
+    for name in "xyz":
+        letters = ["N"] if name == "z" else list("ACGT")
+        records = ("".join(rng.choice(letters, 200)) for _ in range(6))
+        (tmp_path / f"{name}.fa").write_text("".join(f">{name}{i}\n{sequence}\n" for i, sequence in enumerate(records)))
+    settings = PreprocessSettings(split=SplitSettings(method="stratified"))
+    preprocess([f"{name}={tmp_path / name}.fa" for name in "xyz"], settings, tmp_path / "out")
+    assert "no record of class 'z' is left" in caplog.text

@@ -89,6 +89,14 @@ def test_a_dataset_folder_trains_to_the_same_weights_as_its_files(sources, run_f
     assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(tmp_path / "run").items())
 
 
+def test_the_settings_of_a_dataset_go_into_the_run(tmp_path):
+    dataset = small_dataset(tmp_path)
+    command = ["train", str(dataset.folder), "-o", str(tmp_path / "run"), "--preset", "tiny", "--set", "train.steps=1", "--seed", "5"]
+    assert main([*command, "--set", "train.embedding_start=random"]) == 0
+    settings = tomllib.loads((tmp_path / "run" / "run.toml").read_text())
+    assert (settings["data"]["split"]["method"], settings["data"]["split"]["seed"], settings["train"]["seed"]) == ("stratified", 0, 5)
+
+
 def test_several_seeds_on_one_dataset(tmp_path):
     dataset = small_dataset(tmp_path)
     command = ["train", str(dataset.folder), "--preset", "tiny", "--set", "train.steps=1", "--set", "train.embedding_start=random"]
@@ -155,6 +163,28 @@ def test_a_folder_that_exists_is_kept_unless_it_is_a_run_and_force_is_on(sources
     assert (tmp_path / "thesis.docx").exists()
 
 
+def test_a_resumed_run_with_other_files_is_refused(sources, run_folder, capsys):
+    swapped = [f"rich={sources[0].partition('=')[2]}", *sources[1:]]
+    assert main(["train", *swapped, "-o", str(run_folder), *SMALL, "--resume"]) == 2
+    assert "the run was not begun with" in capsys.readouterr().err
+    assert main(["train", *sources, "-o", str(run_folder), *SMALL, "--resume", "--force"]) == 2
+
+
+def test_outputs_never_land_on_inputs(run_folder, tmp_path, capsys):
+    fasta = write_fasta(tmp_path / "mine.fasta", {"a": "ACGT" * 20})
+    for words in (["-o", str(fasta)], ["--split-fasta", str(tmp_path)]):
+        assert main(["predict", str(run_folder), str(fasta), *words, "--force"]) == 73
+    other = write_fasta(tmp_path / "elsewhere.fa", {"a": "ACGT" * 20})
+    (tmp_path / "folder").mkdir()
+    write_fasta(tmp_path / "folder" / "precious.fasta", {"a": "A"})
+    assert main(["predict", str(run_folder), str(other), "-o", "-", "--split-fasta", str(tmp_path / "folder"), "--force"]) == 73
+    assert main(["preprocess", f"x={fasta}", "-o", str(tmp_path), "--force"]) == 73
+    assert main(["train", f"x={fasta}", f"y={other}", "-o", str(tmp_path), "--force"]) == 73
+    assert capsys.readouterr().err.count("would be overwritten") == 4
+    assert fasta.exists()
+    assert (tmp_path / "folder" / "precious.fasta").exists()
+
+
 def test_data_without_labels_leave_no_run_folder(tmp_path, capsys):
     write_fasta(tmp_path / "a.fa", {"a": "ACGT" * 20})
     assert main(["train", str(tmp_path / "a.fa"), "-o", str(tmp_path / "run")]) == 65
@@ -173,15 +203,15 @@ def test_an_earlier_run_survives_bad_data_and_force(run_folder, tmp_path, capsys
     write_fasta(tmp_path / "a.fa", {"a": "MENLNMDLLYM"})
     before = weights(run_folder)
     assert main(["train", f"x={tmp_path / 'a.fa'}", "-o", str(run_folder), "--force"]) == 65
-    assert main(["train", str(run_folder / "dataset"), "-o", str(run_folder), "--force"]) == 2
-    assert "--force would delete the data" in capsys.readouterr().err
+    assert main(["train", str(run_folder / "dataset"), "-o", str(run_folder), "--force"]) == 73
+    assert "would be overwritten" in capsys.readouterr().err
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(run_folder).items())
 
 
 def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
     dataset = small_dataset(tmp_path)
     assert main(["train", str(dataset.folder), "-o", str(tmp_path / "run"), "--circular", *SMALL]) == 2
-    assert "preprocessed with other data settings" in capsys.readouterr().err
+    assert "was preprocessed with data.circular None, not True" in capsys.readouterr().err
 
 
 def test_no_data_at_all_is_wrong_usage(tmp_path, capsys):

@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
-from genomix.data.batches import TrainingBatches, collate, tokenize
-from genomix.data.store import Dataset
-from genomix.errors import DataError, Interrupted, SettingsError
+from genomix.data.batches import TrainingBatches
+from genomix.errors import DataError, Interrupted, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
@@ -188,6 +187,36 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, mo
     assert all(torch.isfinite(tensor).all() for tensor in state["model"].values())
 
 
+def test_scores_that_are_not_finite_stop_the_run_too(dataset, tmp_path):
+    wild = TRAINING.model_copy(update={"learning_rate": 1e18, "validations": 20})
+    with pytest.raises(SettingsError, match=r"step \d+: ") as caught:
+        train(dataset, TOKENIZER, MODEL, wild, tmp_path)
+    assert "learning_rate" in caught.value.hint
+
+
+def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
+    figures = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
+    settings = TRAINING.model_copy(update={"validations": 40, "patience": 3})
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path)
+    before = weights(tmp_path)
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path, resume=True)
+    assert last_state(tmp_path)["progress"]["step"] == 5
+    assert_same_weights(weights(tmp_path), before)
+
+
+def test_a_device_that_is_not_there_is_wrong_usage(dataset, tmp_path):
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has an accelerator")
+    with pytest.raises(UsageError, match="no cuda device"):
+        train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"device": "cuda"}), tmp_path)
+
+
+def test_it_learns_in_bfloat16(dataset, tmp_path):
+    result = train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"precision": "bf16"}), tmp_path)
+    assert result.metrics["accuracy"] >= 0.9
+
+
 def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatch):
     figures = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
@@ -260,8 +289,10 @@ def test_a_batch_from_the_middle_of_an_epoch_is_the_batch_that_was_there(dataset
 def test_the_network_is_as_long_as_the_longest_training_record_needs():
     model = ModelSettings(max_tokens=1_000_000, patch=32)
     tokenizer = TokenizerSettings(k=6)
-    assert resized(model, 16_384, circular=True, tokenizer=tokenizer).max_tokens == 32_768
-    assert resized(model, 16_384, circular=False, tokenizer=tokenizer).max_tokens == 16_384
+    assert resized(model, 16_384, circular=True, tokenizer=tokenizer).max_tokens == 16_384
+    assert resized(model, 16_385, circular=True, tokenizer=tokenizer).max_tokens == 32_768
+    assert resized(model, 16_389, circular=False, tokenizer=tokenizer).max_tokens == 16_384
+    assert resized(model, 16_390, circular=False, tokenizer=tokenizer).max_tokens == 32_768
     assert resized(model, 3_000_000, circular=False, tokenizer=tokenizer).max_tokens == 1_000_000
     fixed = ModelSettings(max_tokens=512, position_table=True)
     assert resized(fixed, 50, circular=False, tokenizer=tokenizer) == fixed
@@ -312,8 +343,3 @@ def test_a_run_may_be_read_while_it_is_written(tmp_path):
     with pytest.raises(DataError, match="not a line of JSON") as caught:
         read_history(path)
     assert caught.value.where.endswith("line 1")
-
-
-def test_a_dataset_survives_reopening(dataset):
-    assert Dataset.open(dataset.folder).digest == dataset.digest
-    assert collate([tokenize(dataset.codes(0), build_tokenizer(TOKENIZER), circular=False)], [False], [0], [0]).lengths.item() > 0

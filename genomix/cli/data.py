@@ -21,8 +21,9 @@ def list_manifests() -> None:
 @app.command("show")
 def show(manifest: Name) -> None:
     """A manifest as it is written: sources, licence, labels, split."""
-    from genomix.data.manifest import find_manifest
+    from genomix.data.manifest import find_manifest, load_manifest
 
+    load_manifest(manifest)
     typer.echo(find_manifest(manifest).read_text(encoding="utf-8").rstrip())
 
 

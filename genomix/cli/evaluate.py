@@ -16,7 +16,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics.json.", metavar="DIR")] = None,
     split: Annotated[Split, typer.Option("--split", help="Which records to score.")] = Split.test,
     baselines: Annotated[bool, typer.Option(help="Fit baselines on the dataset's training split and score them beside the model.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
 ) -> None:

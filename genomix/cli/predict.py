@@ -33,7 +33,7 @@ def predict(
     """Classify new sequences: one row for each record, in input order."""
     from genomix.bundle import load_bundle
     from genomix.formats import open_records
-    from genomix.outputs import require_free
+    from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import write_predictions
@@ -41,8 +41,9 @@ def predict(
 
     options = {"predict.threshold": threshold, "predict.max_ambiguous": max_ambiguous}
     settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
-    if output != "-":
-        require_free(Path(output), force=force)
+    for place in ([] if output == "-" else [Path(output)]) + ([] if split_fasta is None else [split_fasta]):
+        require_apart(place, [model, *sequences])
+        require_free(place, force=force)
     bundle = load_bundle(model, device=device.value)
     records = chain.from_iterable(open_records(path) for path in sequences)
     predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None)

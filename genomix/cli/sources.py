@@ -40,7 +40,7 @@ Labels = Annotated[
 IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of record ids, if not id.")]
 LabelColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of labels, if not label.")]
 GroupColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The table's column of what --split group keeps together, if not group.")
+    str | None, typer.Option(metavar="NAME", help="The table's column of what stays together, if not group; means --split group.")
 ]
 SplitColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The table's column of splits, if not split; means --split column.")]
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help="Go on if the table has ids that no sequence has.")]

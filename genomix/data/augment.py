@@ -31,7 +31,14 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
 
 
 def augment(
-    codes: np.ndarray, rng: np.random.Generator, settings: AugmentSettings, *, strand: Strand, circular: bool, max_bases: int
+    codes: np.ndarray,
+    rng: np.random.Generator,
+    settings: AugmentSettings,
+    *,
+    strand: Strand,
+    circular: bool,
+    max_bases: int,
+    min_bases: int = 1,
 ) -> tuple[np.ndarray, bool]:
     """A changed copy of a record's base codes, and whether its ends still join.
 
@@ -39,18 +46,19 @@ def augment(
         codes: uint8 [length].
         circular: whether the molecule is.
         max_bases: the longest record that the network takes whole; a longer one is cropped to it.
+        min_bases: what a crop keeps at least, where the record has as many.
     """
     if circular and settings.rotate:
         codes = np.roll(codes, -int(rng.integers(len(codes))))
-    kept = _crop(codes, rng, settings.crop, max_bases)
+    kept = _crop(codes, rng, settings.crop, min_bases, max_bases)
     if strand == "both" and rng.random() < 0.5:
         kept = reverse_complement(kept)
     return _substitute(kept, rng, settings.substitutions), circular and len(kept) == len(codes)
 
 
-def _crop(codes: np.ndarray, rng: np.random.Generator, smallest: float, max_bases: int) -> np.ndarray:
+def _crop(codes: np.ndarray, rng: np.random.Generator, smallest: float, min_bases: int, max_bases: int) -> np.ndarray:
     wanted = len(codes) if smallest == 1 else int(np.ceil(len(codes) * rng.uniform(smallest, 1)))
-    wanted = min(wanted, max_bases)
+    wanted = min(max(wanted, min_bases), max_bases, len(codes))
     start = int(rng.integers(len(codes) - wanted + 1))
     return codes[start : start + wanted]
 

@@ -153,6 +153,7 @@ class TrainingBatches:
                 strand=self.strand,
                 circular=self.dataset.circular,
                 max_bases=self.max_bases,
+                min_bases=self.tokenizer.k,
             )
             tokens.append(tokenize(codes, self.tokenizer, circular=ring))
             rings.append(ring)

@@ -71,7 +71,7 @@ def _sides(
     notes: list[str] = []
     match settings.method:
         case "column":
-            return _column_sides([table.splits[row] for row in rows], labels, classes, settings)
+            return _column_sides([table.splits[row] for row in rows], labels, clusters, classes, settings)
         case "cluster":
             groups = clusters
         case "stratified":
@@ -84,12 +84,18 @@ def _sides(
     return deal(labels, groups, classes, settings), notes
 
 
-def _column_sides(names: list[str], labels: np.ndarray, classes: list[str], settings: SplitSettings) -> tuple[np.ndarray, list[str]]:
+def _column_sides(
+    names: list[str], labels: np.ndarray, clusters: np.ndarray, classes: list[str], settings: SplitSettings
+) -> tuple[np.ndarray, list[str]]:
     sides = _numbers(names, SPLITS).astype(np.int8)
     if (sides == VALIDATION).any():
         return sides, []
-    note = "the split column names no validation records: they were taken from train, stratified by class"
-    return carve_validation(sides, labels, classes, settings), [note]
+    train = sides == TRAIN
+    divisible = all(len(np.unique(clusters[train & (labels == label)])) > 1 for label in np.unique(labels[train]))
+    groups = clusters if divisible else np.arange(len(names))
+    kept = "near-duplicates kept together" if divisible else "near-duplicates could not be kept together"
+    note = f"the split column names no validation records: they were taken from train, {kept}"
+    return carve_validation(sides, labels, groups, classes, settings), [note]
 
 
 def _group_numbers(names: Iterable[str]) -> np.ndarray:

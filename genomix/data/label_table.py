@@ -106,7 +106,7 @@ def _contradiction(path: str, identifier: str, known: TableRow, row: TableRow) -
         if first != second:
             break
     message = f"id {identifier!r} has {name} {second!r} here and {first!r} in line {known.line}"
-    return DataError(message, where=f"{path}, line {row.line}", hint="an id can have one row only")
+    return DataError(message, where=f"{path}, line {row.line}", hint=f"rows of one id must have one {name}")
 
 
 def _reading_hint(error: Exception) -> str:

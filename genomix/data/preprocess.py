@@ -23,10 +23,11 @@ from genomix.data.reading import read_records
 from genomix.data.record_table import write_records
 from genomix.data.sketches import sketch_records
 from genomix.data.source_files import SourceFile, find_source_files
-from genomix.data.splits import SplitSettings
+from genomix.data.splits import SplitMethod, SplitSettings
 from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, Dataset, file_entry
 from genomix.errors import UsageError
-from genomix.outputs import atomic_folder
+from genomix.formats.opening import STDIN
+from genomix.outputs import atomic_folder, require_apart
 
 
 class PreprocessSettings(BaseModel):
@@ -66,8 +67,9 @@ def preprocess(sources: Sequence[str], settings: PreprocessSettings, output: str
         OutputError: the folder exists, or can't be written.
         SettingsError: the manifest is none.
     """
+    files, settled = settle(sources, settings)
+    require_apart(Path(output), input_paths(files, settled.labels))
     with atomic_folder(output, marker=INFO_FILE, force=force) as folder:
-        files, settled = settle(sources, settings)
         info = _fill(folder, files, settled)
         write_info(folder, {**info, "settings": settings.model_dump(mode="json")})
     return Dataset.open(output)
@@ -79,7 +81,7 @@ def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[S
     manifest = None if labels.manifest is None else load_manifest(labels.manifest)
     if manifest is not None and sources:
         raise UsageError("--manifest names the sequence files itself", hint=f"leave out {sources[0]}")
-    method = settings.split.method or ("column" if labels.split_column else manifest.split if manifest else "cluster")
+    method = settings.split.method or _method_meant(labels) or (manifest.split if manifest else "cluster")
     settled = settings.model_copy(
         update={
             "labels": manifest.label_settings(labels, read_split=method == "column") if manifest else labels,
@@ -96,7 +98,7 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
     items = labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels)
     with _background() as hashing:
-        sources = [hashing.submit(source_entry, path, label) for path, label in _inputs(files, settings.labels)]
+        sources = [hashing.submit(source_entry, path, label) for path, label in inputs(files, settings.labels)]
         both_strands = settings.strand == "both"
         reading = read_records(items, folder, settings.cleaning, labelled=labelled, both_strands=both_strands, needs_split=needs_split)
         bases = hashing.submit(file_entry, folder / BASES_FILE)
@@ -124,7 +126,17 @@ def _background() -> Iterator[ThreadPoolExecutor]:
         thread.shutdown(cancel_futures=True)
 
 
-def _inputs(files: Sequence[SourceFile], labels: LabelSettings) -> list[tuple[str, str | None]]:
+def _method_meant(labels: LabelSettings) -> SplitMethod | None:
+    """Who names a column of the label table wants it used."""
+    return "column" if labels.split_column else "group" if labels.group_column else None
+
+
+def input_paths(files: Sequence[SourceFile], labels: LabelSettings) -> list[str]:
+    """The files that are read, without standard input."""
+    return [path for path, _ in inputs(files, labels) if path != STDIN]
+
+
+def inputs(files: Sequence[SourceFile], labels: LabelSettings) -> list[tuple[str, str | None]]:
     """Every file that the dataset is made of, with the label of all its records."""
     others = [path for path in (labels.table, labels.intervals, labels.genome) if path is not None]
     return [(file.path, file.label) for file in files] + [(path, None) for path in others]

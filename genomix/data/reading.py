@@ -55,7 +55,7 @@ def read_records(
     Raises:
         DataError: the input is broken, records contradict each other, or none is left.
     """
-    table = RecordTable()
+    table, labels = RecordTable(), set[str]()
     with ExitStack() as stack:
         bases = BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b", buffering=_BUFFER_BYTES)))
         rejected = RejectedTable(
@@ -65,6 +65,7 @@ def read_records(
             table, lambda number: bases.read(table.offsets[number], table.lengths[number]), cleaning, both_strands=both_strands
         )
         for item in items:
+            labels.add(item.known.label)
             codes = encode_bases(item.record.sequence)
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
@@ -75,15 +76,17 @@ def read_records(
         for number, refusal in repeats.dropped.items():
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
-    return _checked(table, repeats, rejected)
+    return _checked(table, repeats, rejected, labels)
 
 
-def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable) -> Reading:
+def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable, labels: set[str]) -> Reading:
     kept = np.ones(len(table), dtype=bool)
     kept[list(repeats.dropped)] = False
     if not kept.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.reasons.items()))
         raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
+    for label in sorted(labels - {table.labels[record] for record in np.flatnonzero(kept)} - {""}):
+        _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)
     if repeats.repeated_ids:
         _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeats.repeated_ids)
     return Reading(table, kept, dict(rejected.reasons))

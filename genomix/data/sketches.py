@@ -84,7 +84,7 @@ def _span_keys(bases: Path, start: int, offsets: np.ndarray, lengths: np.ndarray
     places, hashes = KmerHasher().small_hashes(read_bases(bases, start, _SPAN_BASES + K - 1), limit)
     places += start
     owners = np.searchsorted(offsets, places, side="right") - 1
-    whole = places + K <= offsets[owners] + lengths[owners]  # the others reach into the next record, or lie in a gap
+    whole = (owners >= 0) & (places + K <= offsets[owners] + lengths[owners])  # the others reach into the next record, or lie in a gap
     keys = hashes[whole].astype(np.uint64) << _HASH_SHIFT | owners[whole].astype(np.uint64)
     keys.sort()
     return keys

@@ -42,7 +42,7 @@ class SplitSettings(BaseModel):
     (`sequence`); `column` takes the split from the label table."""
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
     """Of the records, for train, validation and test; test may be 0."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Draws which group goes where."""
     similarity: float = Field(default=0.95, ge=0.8, le=1)
     """Two records at least this similar are in one near-duplicate cluster."""
@@ -94,13 +94,20 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     return sides
 
 
-def carve_validation(sides: np.ndarray, labels: np.ndarray, classes: Sequence[str], settings: SplitSettings) -> np.ndarray:
-    """Move a stratified part of train to validation, where a split column names none. Takes and returns int8 [record], index into SPLITS."""
+def carve_validation(
+    sides: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings
+) -> np.ndarray:
+    """Move a part of train to validation, where a split column names none.
+
+    Args:
+        sides: int8 [record], index into SPLITS; the result is alike.
+        groups: int [record]; records of one number stay together.
+    """
     train = np.flatnonzero(sides == TRAIN)
     share = settings.fractions[VALIDATION] / (settings.fractions[TRAIN] + settings.fractions[VALIDATION])
     part = settings.model_copy(update={"fractions": (1 - share, share, 0.0)})
     carved = sides.copy()
-    carved[train] = deal(labels[train], np.arange(len(train)), classes, part)
+    carved[train] = deal(labels[train], np.unique(groups[train], return_inverse=True)[1], classes, part)
     return carved
 
 
@@ -196,5 +203,5 @@ def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:
         if not (sides == split).any():
             raise DataError(
                 f"no record is left for {SPLITS[split]}: the {len(sides)} records form {groups} group{'s' * (groups > 1)} that must stay together",
-                hint="a higher --similarity makes more and smaller clusters; --split stratified separates near-duplicates, and its scores flatter",
+                hint="--split cluster: a higher --similarity makes smaller clusters; --split stratified keeps nothing together, and its scores flatter",
             )

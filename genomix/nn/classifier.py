@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from genomix.nn.blocks import Block, BlockSettings
 from genomix.nn.embedding import PatchEmbedding, Stem
-from genomix.nn.layers import masked_mean, positions_inside
 from genomix.nn.pooling import FeatureNorm, FlattenPooling, MeanPooling
 
 
@@ -111,9 +110,17 @@ class Classifier(nn.Module):
             hidden = block(hidden, positions, circular)
         pooled = self.pooling(hidden, positions)
         if self.settings.skip:
-            composition = masked_mean(embedded, positions_inside(positions, embedded.shape[2]))
-            pooled = torch.cat([pooled, composition], dim=1)
+            pooled = torch.cat([pooled, self._composition(embedded, lengths)], dim=1)
         return self.head(pooled)
+
+    def _composition(
+        self, embedded: Float[Tensor, "batch channel position"], lengths: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch channel"]:
+        """The mean embedding of a record's tokens: a last patch counts by the tokens that it has."""
+        patch = self.settings.patch
+        first = torch.arange(embedded.shape[2], device=lengths.device) * patch
+        tokens = (lengths[:, None] - first).clamp(0, patch).to(embedded.dtype)
+        return torch.matmul(embedded, tokens[:, :, None]).squeeze(2) / lengths[:, None]
 
     def _pooling(self, positions: int) -> nn.Module:
         if self.settings.pooling == "flatten":

@@ -17,6 +17,7 @@ COLUMNS = ("id", "length", "status", "label", "probability", "margin", "strand_a
 """Columns of `predictions.tsv` before the `prob_<class>` ones."""
 
 _FASTA_WIDTH = 80
+_SPLIT_MARKER = "genomix-split.txt"
 
 
 def write_predictions(
@@ -126,5 +127,8 @@ def _class_files(folder: Path | None, *, force: bool) -> Iterator[_ClassFiles | 
     if folder is None:
         yield None
         return
-    with atomic_folder(folder, marker="*.fasta", force=force) as temporary, ExitStack() as stack:
+    with atomic_folder(folder, marker=_SPLIT_MARKER, force=force) as temporary, ExitStack() as stack:
+        (temporary / _SPLIT_MARKER).write_text(
+            "Written by genomix predict --split-fasta, one FASTA file a predicted class.\n", encoding="utf-8"
+        )
         yield _ClassFiles(temporary, stack)

@@ -68,7 +68,7 @@ class Training:
 
     @property
     def learning_rate(self) -> float:
-        """Of the last update, without the embedding's factor."""
+        """Of the next update, without the embedding's factor."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def state(self) -> dict[str, Any]:
@@ -103,24 +103,22 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     every = max(1, training.steps // settings.validations)
     with _stop_requests() as stop_requested:
         for batch in _batches(training):
-            started = time.perf_counter()
+            started, rate = time.perf_counter(), training.learning_rate
             loss = _step(training, batch)
             progress.step += 1
             seconds = time.perf_counter() - started
-            history.step(
-                progress.step, progress.epoch, loss=loss, learning_rate=training.learning_rate, lengths=batch.lengths, seconds=seconds
-            )
+            history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, lengths=batch.lengths, seconds=seconds)
             if validate and (progress.step % every == 0 or progress.step == training.steps):
                 _validate(training, validate, history)
-            if progress.step % settings.checkpoint_steps == 0 or stop_requested():
+            stopping = _any_process(training.fabric, asked=stop_requested())
+            if progress.step % settings.checkpoint_steps == 0 or stopping:
                 _save(training)
-            if stop_requested() and progress.step < training.steps:
+            if stopping and progress.step < training.steps:
                 raise Interrupted(
                     f"stopped after step {progress.step} of {training.steps}, state saved", hint="the same command with --resume goes on"
                 )
-            if progress.waited >= settings.patience:
-                _log.info("no lower validation loss in %d validations: stopping at step %d", progress.waited, progress.step)
-                break
+    if progress.waited >= settings.patience:
+        _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
     if validate is None:
         training.best, progress.best_step = _weights(training.model), progress.step
     _save(training)
@@ -129,11 +127,15 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
 def _batches(training: Training) -> Iterator[Batch]:
     """Batches from where the run is to its end, epoch after epoch, keeping count of the place."""
     progress, fabric = training.progress, training.fabric
-    while progress.step < training.steps:
+
+    def done() -> bool:
+        return progress.step >= training.steps or progress.waited >= training.settings.patience
+
+    while not done():
         for batch in training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size):
             progress.step_in_epoch += 1
             yield batch.to(fabric.device)
-            if progress.step >= training.steps or progress.waited >= training.settings.patience:
+            if done():
                 return
         progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
 
@@ -158,16 +160,31 @@ def _require_finite(loss: float, norm: float, step: int) -> None:
     if math.isfinite(loss) and math.isfinite(norm):
         return
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
-    raise SettingsError(
-        f"step {step}: {what}; the update was not made",
-        hint="try a lower train.learning_rate, or train.precision fp32; --resume goes on from the last checkpoint",
+    raise _diverged(f"step {step}: {what}; the update was not made")
+
+
+def _diverged(message: str) -> SettingsError:
+    return SettingsError(
+        message, hint="try a lower train.learning_rate, or train.precision fp32; --resume goes on from the last checkpoint"
     )
+
+
+def _any_process(fabric: Fabric, *, asked: bool) -> bool:
+    """Whether any process was asked to stop: they all stop at the same step, or the others would wait for it for ever."""
+    if fabric.world_size == 1:
+        return asked
+    votes = fabric.all_gather(torch.tensor(float(asked), device=fabric.device))
+    assert isinstance(votes, Tensor), "one tensor in, one out"
+    return bool(votes.any())
 
 
 def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:
     progress = training.progress
     training.model.eval()
-    figures = validate()
+    try:
+        figures = validate()
+    except FloatingPointError as error:
+        raise _diverged(f"after step {progress.step}: {error}") from error
     better = figures["loss"] < progress.best_loss
     if better:
         progress.best_loss, progress.best_step, progress.waited = figures["loss"], progress.step, 0

@@ -62,13 +62,18 @@ def write_provenance(folder: Path, content: dict[str, Any]) -> None:
         file.write("\n")
 
 
-def begun_with(folder: Path) -> Path:
+def begun_with(folder: Path, named: Path | None = None) -> Path:
     """The dataset folder that the run in `folder` was begun with.
 
+    Args:
+        named: by the user; what is taken when the run had not come so far as to write it down.
+
     Raises:
-        UsageError: the run ended before that was written.
+        UsageError: neither is known.
     """
     path = folder / _FILE
+    if named is not None:
+        return named
     if not path.exists():
         raise UsageError(
             "the run stopped before it had read its data",

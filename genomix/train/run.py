@@ -16,11 +16,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.bundle import Bundle, new_model, require_device, save_bundle
 from genomix.data.augment import Strand
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
-from genomix.errors import DataError
+from genomix.errors import DataError, SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
@@ -63,8 +63,9 @@ def train(
         resume: go on from the newest checkpoint in `folder`, or from the start where there is none.
 
     Raises:
-        DataError: the dataset has no labelled training records, or fewer than two classes.
-        SettingsError: training diverged, or a checkpoint belongs to other data or settings.
+        DataError: the dataset has no labelled training records, fewer than two classes, or a checkpoint belongs to other data or settings.
+        SettingsError: training diverged, or there are too few batches for the processes.
+        UsageError: this machine has no such device.
         Interrupted: a signal asked to stop; the state is saved.
     """
     started = time.monotonic()
@@ -95,6 +96,8 @@ def train(
 
 def launch(settings: TrainSettings) -> Fabric:
     """The device, precision and processes of a run. With several devices this starts the other processes, each of which runs the command from its top."""
+    require_device(settings.device)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=settings.device,
         devices=settings.devices,
@@ -103,6 +106,8 @@ def launch(settings: TrainSettings) -> Fabric:
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
     )
     fabric.launch()
+    if not fabric.is_global_zero:
+        logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again
     return fabric
 
 
@@ -113,7 +118,7 @@ def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: To
     """
     if model.fixed_length:
         return model
-    tokens = max(1, (longest if circular else longest - tokenizer.k + 1) // tokenizer.stride + 1)
+    tokens = ((longest - 1) if circular else max(0, longest - tokenizer.k)) // tokenizer.stride + 1
     positions = -(-tokens // model.patch)
     rounded = model.patch * 2 ** (positions - 1).bit_length()
     return model.model_copy(update={"max_tokens": min(model.max_tokens, rounded)})
@@ -151,10 +156,18 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
     settings = recipe.training
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-    if settings.embedding_start == "spectral":
-        start_embedding(model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed)
+    if settings.embedding_start == "spectral" and not start_embedding(
+        model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed
+    ):
+        _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
     batches = _batches(dataset, records, recipe)
-    steps = step_count(settings, max(1, len(batches.plan(0)) // fabric.world_size))
+    per_epoch = len(batches.plan(0)) // fabric.world_size
+    if per_epoch == 0:
+        raise SettingsError(
+            f"an epoch has {len(batches.plan(0))} batches, too few for {fabric.world_size} processes",
+            hint="fewer train.devices, or a smaller train.max_records or train.token_budget",
+        )
+    steps = step_count(settings, per_epoch)
     weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
     training = Training(

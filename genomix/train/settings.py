@@ -12,7 +12,7 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Draws the starting weights, the order of records and their changes."""
     strand: Literal["auto", "both", "forward"] = "auto"
     """`both` trains and predicts on either strand; `forward` is for transcripts and whatever changes meaning when reversed; auto is as the data set says."""
