@@ -82,7 +82,9 @@ def _top(
 def run() -> None:
     """The console command `genomix`."""
     code = main()
-    if code == PIPE_CLOSED:  # the interpreter flushes stdout once more when it ends; let that go nowhere
+    try:
+        sys.stdout.flush()
+    except OSError:  # the interpreter flushes once more when it ends, and would end with a code of its own; let that go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
