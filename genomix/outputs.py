@@ -89,6 +89,8 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
     Raises:
         OutputError: `path` exists and may not be replaced, or it can't be written.
     """
+    if str(path) == "-":
+        raise OutputError("a folder can't go to standard output", where="-", hint="-o names a folder")
     path = Path(path)
     require_free(path, force=force, marker=marker)
     with _reporting(path):

@@ -197,3 +197,8 @@ def test_an_empty_folder_is_filled(tmp_path):
         (folder / "x").write_text("")
     assert names(tmp_path / "run") == ["x"]
     assert names(tmp_path) == ["run"]
+
+
+def test_a_folder_does_not_go_to_standard_output():
+    with pytest.raises(OutputError, match="standard output"), atomic_folder("-", marker="*"):
+        pass
