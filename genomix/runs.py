@@ -7,7 +7,6 @@ model/            the trained model                      evaluation/    metrics.
 report.html       for people                             provenance.json
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ from genomix.settings.run import RunSettings
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
 from genomix.train.run import RunResult, launch, train, training_records
-
-_log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "run.toml"
 DEFAULT_PRESET = "base"

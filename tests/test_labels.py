@@ -148,6 +148,7 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tspecies\na1\tx\n", "labels.tsv", "no column 'label'; the columns are 'id', 'species'", "--label-column names the column"),
         ("", "labels.tsv", "no column 'id'; the columns are nothing", "--id-column names the column"),
         ("id\tlabel\n", "labels.tsv", "the label table has no rows", None),
+        ("id\tlabel\tlabel\na\tx\ty\n", "labels.tsv", "2 columns are called 'label'", "rename all but one"),
         ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),

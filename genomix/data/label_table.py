@@ -3,6 +3,7 @@
 import csv
 import difflib
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,6 +12,8 @@ from typing import NamedTuple
 from genomix.data.splits import SPLITS, split_name
 from genomix.errors import DataError
 from genomix.formats.opening import open_bytes
+
+_log = logging.getLogger(__name__)
 
 
 class TableRow(NamedTuple):
@@ -81,11 +84,17 @@ def _parse(path: str, line: int, fields: list[str], header: list[str], places: l
 def _find_columns(path: str, header: list[str], columns: Columns) -> list[int | None]:
     """Places of id, label, group and split in the header."""
     group = None if columns.optional_group and columns.group not in header else columns.group
+    if columns.split is None and "split" in header:
+        _log.info("%s has a column 'split' that is not used; --split column uses it", path)
     wanted = (("--id-column", columns.id), ("--label-column", columns.label), ("--group-column", group), ("--split-column", columns.split))
     return [None if name is None else _find_column(path, header, name, option) for option, name in wanted]
 
 
 def _find_column(path: str, header: list[str], name: str, option: str) -> int:
+    if header.count(name) > 1:
+        raise DataError(
+            f"{header.count(name)} columns are called {name!r}", where=path, hint=f"rename all but one, or name another with {option}"
+        )
     if name in header:
         return header.index(name)
     near = difflib.get_close_matches(name.lower(), [column.lower() for column in header], n=1)
