@@ -133,7 +133,6 @@ def test_the_same_input_gives_the_same_dataset(folder):
 
 def test_unlabelled_data_have_no_split(folder):
     dataset = made([fasta("x.fa", {"a": bases(1), "b": bases(2)})])
-    assert not dataset.has_split
     assert dataset.classes == ()
     assert dataset.label_ids.tolist() == [-1, -1]
     assert set(dataset.records["split"]) == set(dataset.records["cluster"]) == {""}

@@ -94,7 +94,6 @@ def test_what_a_dataset_gives(dataset):
     assert len(dataset) == 80
     assert dataset.classes == ("poor", "rich")
     assert dataset.label_ids.tolist() == [0] * 40 + [1] * 40
-    assert dataset.has_split
     assert not dataset.circular
     together = np.concatenate([dataset.indices(split) for split in ("train", "validation", "test")])
     assert sorted(together.tolist()) == list(range(80))

@@ -139,10 +139,6 @@ class Dataset:
         content = (files[RECORDS_FILE]["sha256"], files[BASES_FILE]["sha256"], str(self.circular))
         return hashlib.sha256(" ".join(content).encode()).hexdigest()
 
-    @property
-    def has_split(self) -> bool:
-        return self.info["split"] is not None
-
     @cached_property
     def records(self) -> "pd.DataFrame":
         """`records.tsv`: text columns as str (empty where unknown, `NA` is text), length and offset as int64."""

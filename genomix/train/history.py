@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from genomix.errors import DataError
+from genomix.outputs import atomic_file
 
 
 class History:
@@ -77,4 +78,5 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 def _cut_back(path: Path, step: int) -> None:
     kept = [row for row in read_history(path) if row["step"] <= step]
-    path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    with atomic_file(path) as file:
+        file.writelines(json.dumps(row) + "\n" for row in kept)
