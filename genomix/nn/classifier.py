@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from genomix.nn.blocks import Block, BlockSettings
-from genomix.nn.embedding import PatchEmbedding, Stem
+from genomix.nn.composition import Composition
+from genomix.nn.embedding import PatchEmbedding, RingConvolution
+from genomix.nn.frames import PHASES, FrameStem
 from genomix.nn.pooling import FeatureNorm, FlattenPooling, MeanPooling
 
 
@@ -24,14 +26,20 @@ class ModelSettings(BaseModel):
 
     max_tokens: int = Field(default=524_288, ge=1)
     """Tokens of the longest record that goes through whole; it sets the number of factors. Training lowers it to what its records need."""
-    patch: int = Field(default=32, ge=1)
+    patch: int = Field(default=30, ge=1)
     """Tokens averaged to one position."""
-    embedding: int = Field(default=256, ge=1)
+    embedding: int = Field(default=64, ge=1)
     """Channels of a token's embedding."""
     channels: int = Field(default=64, ge=1)
     """Channels of the blocks."""
     stem_kernel: int = Field(default=5, ge=0)
     """Positions that the stem's convolution sees, an odd number; 0 leaves the stem out (then embedding and channels are equal)."""
+    codon: int = Field(default=16, ge=0)
+    """Channels of a codon's embedding in the branch that looks along the three reading frames; 0 leaves the branch out."""
+    frame_channels: int = Field(default=32, ge=1)
+    """Channels of that branch."""
+    frame_layers: int = Field(default=4, ge=1)
+    """Its dilated convolutions; n of them see 2^n - 1 positions on either side."""
     position_table: bool = False
     """Learn an embedding of the absolute position, as published."""
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -43,8 +51,10 @@ class ModelSettings(BaseModel):
     """Positions to one vector: a masked mean, or all of them side by side as published."""
     pooled: int = Field(default=256, ge=1)
     """Channels of the mean pooling."""
-    skip: bool = True
-    """Give the head the record's mean embedding too: its k-mer composition."""
+    peak: bool = True
+    """Pool each channel's largest value beside its mean."""
+    composition: int = Field(default=256, ge=0)
+    """Scores of the record's k-mer frequencies that the head gets too; 0 leaves this branch out."""
     head_norm: bool = True
     """Standardise the pooled channels over the batch (running averages when predicting)."""
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -56,6 +66,8 @@ class ModelSettings(BaseModel):
             raise ValueError(f"without a stem, embedding ({self.embedding}) and channels ({self.channels}) must be equal")
         if self.stem_kernel and self.stem_kernel % 2 == 0:
             raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
+        if self.codon and self.patch % PHASES:
+            raise ValueError(f"with reading frames (codon above 0) patch must be a multiple of {PHASES}, got {self.patch}")
         if self.channels % self.block.mixer.heads:
             raise ValueError(f"channels ({self.channels}) must be a multiple of block.mixer.heads ({self.block.mixer.heads})")
         return self
@@ -80,11 +92,12 @@ class Classifier(nn.Module):
         positions = self.embedding.positions(settings.max_tokens)
         self.position_table = nn.Parameter(torch.randn(settings.embedding, positions)) if settings.position_table else None
         self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
-        self.stem = Stem(settings.embedding, settings.channels, settings.stem_kernel) if settings.stem_kernel else None
+        self.stem = RingConvolution(settings.embedding, settings.channels, settings.stem_kernel) if settings.stem_kernel else None
+        self.frames = self._frames(vocabulary) if settings.codon else None
         self.blocks = nn.ModuleList(Block(settings.channels, positions, settings.block) for _ in range(settings.blocks))
         self.pooling = self._pooling(positions)
-        features = settings.pooled if settings.pooling == "mean" else settings.channels * positions
-        features += settings.embedding if settings.skip else 0
+        features = self.pooling.features + settings.composition
+        self.composition = Composition(vocabulary, settings.composition) if settings.composition else None
         self.head = self._head(features, classes)
 
     def forward(
@@ -106,26 +119,30 @@ class Classifier(nn.Module):
         hidden = self.embedding_dropout(hidden)
         if self.stem is not None:
             hidden = self.stem(hidden, positions, circular)
+        if self.frames is not None:
+            hidden = hidden + self.frames(tokens, positions, circular)
         for block in self.blocks:
             hidden = block(hidden, positions, circular)
         pooled = self.pooling(hidden, positions)
-        if self.settings.skip:
-            pooled = torch.cat([pooled, self._composition(embedded, lengths)], dim=1)
+        if self.composition is not None:
+            pooled = torch.cat([pooled, self.composition(tokens, lengths)], dim=1)
         return self.head(pooled)
 
-    def _composition(
-        self, embedded: Float[Tensor, "batch channel position"], lengths: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch channel"]:
-        """The mean embedding of a record's tokens: a last patch counts by the tokens that it has."""
-        patch = self.settings.patch
-        first = torch.arange(embedded.shape[2], device=lengths.device) * patch
-        tokens = (lengths[:, None] - first).clamp(0, patch).to(embedded.dtype)
-        return torch.matmul(embedded, tokens[:, :, None]).squeeze(2) / lengths[:, None]
+    def _frames(self, vocabulary: int) -> FrameStem:
+        settings = self.settings
+        return FrameStem(
+            vocabulary,
+            settings.patch,
+            codon=settings.codon,
+            channels=settings.frame_channels,
+            layers=settings.frame_layers,
+            outputs=settings.channels,
+        )
 
-    def _pooling(self, positions: int) -> nn.Module:
+    def _pooling(self, positions: int) -> FlattenPooling | MeanPooling:
         if self.settings.pooling == "flatten":
-            return FlattenPooling(positions)
-        return MeanPooling(self.settings.channels, self.settings.pooled)
+            return FlattenPooling(self.settings.channels, positions)
+        return MeanPooling(self.settings.channels, self.settings.pooled, peak=self.settings.peak)
 
     def _head(self, features: int, classes: int) -> nn.Sequential:
         norm = [FeatureNorm(features)] if self.settings.head_norm else []

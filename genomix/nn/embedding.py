@@ -33,31 +33,37 @@ class PatchEmbedding(nn.Module):
         return -(-tokens // self.patch)
 
 
-class Stem(nn.Module):
-    """A short convolution over positions, so that a factor's row, which sees its own position only, knows its surroundings.
+class RingConvolution(nn.Module):
+    """A convolution over positions that keeps their number and knows where a record ends.
 
-    A circular record's ends are each other's neighbours; beyond the ends of a linear one there are zeros.
+    A circular record's ends are each other's neighbours; beyond the ends of a linear one there are zeros. So neither padding nor batch-mates change a result.
+
+    Args:
+        kernel: positions that an output sees, an odd number.
+        dilation: positions from one of these to the next.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, dilation: int = 1) -> None:
         super().__init__()
-        self.beyond = kernel // 2
-        self.convolution = nn.Conv1d(inputs, outputs, kernel)
+        self.beyond = kernel // 2 * dilation
+        self.convolution = nn.Conv1d(inputs, outputs, kernel, dilation=dilation)
 
     def forward(
         self,
-        embedded: Float[Tensor, "batch inputs position"],
+        hidden: Float[Tensor, "batch inputs position"],
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch outputs position"]:
-        inside = positions_inside(lengths, embedded.shape[2])
-        padded = F.pad(embedded.masked_fill(~inside, 0), (self.beyond, self.beyond))
+        inside = positions_inside(lengths, hidden.shape[2])
+        padded = F.pad(hidden.masked_fill(~inside, 0), (self.beyond, self.beyond))
         for record in torch.nonzero(circular).flatten().tolist():
             self._join_ends(padded[record], int(lengths[record]))
         return self.convolution(padded)
 
     def _join_ends(self, padded: Float[Tensor, "inputs width"], length: int) -> None:
         """Write what lies beyond each end of a ring into the padding, in place; a ring shorter than the kernel goes round more than once."""
-        ring = padded[:, self.beyond : self.beyond + length].clone()
-        round_trip = torch.arange(-self.beyond, length + self.beyond, device=padded.device) % length
-        padded[:, : length + 2 * self.beyond] = ring[:, round_trip]
+        beyond = torch.arange(self.beyond, device=padded.device)
+        ring = padded[:, self.beyond : self.beyond + length]
+        before, after = ring[:, (beyond - self.beyond) % length], ring[:, beyond % length]
+        padded[:, : self.beyond] = before
+        padded[:, self.beyond + length : 2 * self.beyond + length] = after

@@ -30,20 +30,27 @@ _NEGLIGIBLE = 1e-3
 def start_embedding(
     model: Classifier, dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, *, strand: Strand, seed: int
 ) -> bool:
-    """Write the spectral start into the model's embedding; False, with the weights untouched, where it does not apply."""
+    """Write the spectral start into the model's embedding and composition; False, with the weights untouched, where it does not apply."""
     if tokenizer.kind != "kmer" or tokenizer.canonical or tokenizer.k > LONGEST_SPECTRAL_K or len(records) < 2:
         return False
     rng = np.random.default_rng((seed, 1))
     sample = rng.permutation(records)[:_MOST_RECORDS]
     frequencies = kmer_frequencies(dataset, np.sort(sample), tokenizer.k, strand)
-    loadings = spectral_loadings(frequencies, model.embedding.weight.shape[1])
+    generator = torch.Generator().manual_seed(seed)
+    _fill(model.embedding.weight, spectral_loadings(frequencies, model.embedding.weight.shape[1]), generator)
+    if model.composition is not None:
+        _fill(model.composition.weight, spectral_loadings(frequencies, model.composition.weight.shape[1]), generator)
+        with torch.no_grad():
+            model.composition.bias.copy_(-torch.from_numpy(np.append(frequencies.mean(0), 0).astype(np.float32)) @ model.composition.weight)
+    _log.info("spectral start: %d records' %d-mer frequencies", len(sample), tokenizer.k)
+    return True
+
+
+def _fill(weight: torch.Tensor, loadings: np.ndarray, generator: torch.Generator) -> None:
     with torch.no_grad():
-        weight = model.embedding.weight
-        weight.normal_(std=0.02 * float(np.std(loadings)) or 0.02, generator=torch.Generator().manual_seed(seed))
+        weight.normal_(std=0.02 * float(np.std(loadings)) or 0.02, generator=generator)
         weight[: len(loadings), : loadings.shape[1]] = torch.from_numpy(loadings)
         weight[len(loadings) :] = 0  # the unknown k-mer says nothing
-    _log.info("spectral start: %d components of %d records' %d-mer frequencies", loadings.shape[1], len(sample), tokenizer.k)
-    return True
 
 
 def spectral_loadings(frequencies: np.ndarray, components: int) -> np.ndarray:
