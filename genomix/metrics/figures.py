@@ -65,10 +65,11 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str,
     """
     from sklearn.metrics import roc_auc_score
 
-    matrix = confusion(labels, probabilities)
+    require_records(labels, probabilities)
+    called = probabilities.argmax(axis=1)
+    counts = [np.bincount(each, minlength=len(classes)).tolist() for each in (labels[called == labels], labels, called)]
     rows = []
-    for index, name in enumerate(classes):
-        hits, support, predicted = (int(count) for count in (matrix[index, index], matrix[index].sum(), matrix[:, index].sum()))
+    for index, (name, hits, support, predicted) in enumerate(zip(classes, *counts, strict=True)):
         rows.append(
             {
                 "class": name,
@@ -83,11 +84,14 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str,
     return rows
 
 
-def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts, int [true class, predicted class]."""
+def confusion(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> list[dict]:
+    """The confusion matrix, a row for each of its cells that is not 0: `true predicted records`; never more rows than records."""
     require_records(labels, probabilities)
-    class_count = probabilities.shape[1]
-    return np.bincount(labels * class_count + probabilities.argmax(axis=1), minlength=class_count**2).reshape(class_count, class_count)
+    cells, counts = np.unique(np.stack([labels, probabilities.argmax(axis=1)]), axis=1, return_counts=True)
+    return [
+        {"true": classes[true], "predicted": classes[predicted], "records": count}
+        for true, predicted, count in zip(*cells.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict]:
