@@ -4,7 +4,7 @@ Evaluation and the validation of a training run come through `Scorer` too, so a 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from genomix.bundle import Bundle
 from genomix.data.augment import Strand, reverse_complement
 from genomix.data.batches import collate, fill_batches, max_bases, tokenize
+from genomix.ranks import Choice, Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord, encode_bases
 from genomix.tokenizers import Tokenizer
 
@@ -27,7 +28,7 @@ class PredictSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(default=0.0, ge=0, le=1)
-    """A record whose best class has a lower probability is `unclassified`."""
+    """A record whose best class has a lower probability is `unclassified`; where labels have ranks it gets the deepest rank that reaches this."""
     max_ambiguous: float = Field(default=0.5, ge=0, le=1)
     """A record with a larger fraction of letters other than A, C, G, T, U is `too_ambiguous`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
@@ -186,7 +187,7 @@ def predict(
         strand: other than the one that the model was trained for.
     """
     scorer = build_scorer(bundle, settings, strand=strand)
-    shortest = bundle.tokenizer.k
+    shortest, ranks = bundle.tokenizer.k, ranks_of(bundle.classes)
     for chunk in _chunks(records, settings.token_budget * _BUFFERED_BATCHES):
         coded = [np.frombuffer(encode_bases(record.sequence), dtype=np.uint8) for record in chunk]
         refused = [_refusal(codes, shortest, settings.max_ambiguous) for codes in coded]
@@ -195,7 +196,7 @@ def predict(
             if status:
                 yield record, Prediction(record.id, len(record.sequence), status)
             else:
-                yield record, _decide(record, next(scores), bundle.classes, settings.threshold)
+                yield record, _decide(record, next(scores), bundle.classes, settings.threshold, ranks)
 
 
 def _chunks(records: Iterable[SequenceRecord], bases: int) -> Iterator[list[SequenceRecord]]:
@@ -218,11 +219,11 @@ def _refusal(codes: np.ndarray, shortest: int, max_ambiguous: float) -> str:
     return "too_ambiguous" if unknown > max_ambiguous * len(codes) else ""
 
 
-def _decide(record: SequenceRecord, scores: Scores, classes: Sequence[str], threshold: float) -> Prediction:
+def _decide(record: SequenceRecord, scores: Scores, classes: Sequence[str], threshold: float, ranks: Ranks | None) -> Prediction:
     best, second = np.argsort(scores.probabilities)[::-1][:2]
     probability = float(scores.probabilities[best])
     called = probability >= threshold
-    return Prediction(
+    prediction = Prediction(
         id=record.id,
         length=len(record.sequence),
         status="classified" if called else "unclassified",
@@ -233,3 +234,9 @@ def _decide(record: SequenceRecord, scores: Scores, classes: Sequence[str], thre
         windows=scores.windows,
         probabilities=tuple(scores.probabilities.tolist()),
     )
+    return prediction if ranks is None else _at_rank(prediction, ranks.choose(scores.probabilities, threshold))
+
+
+def _at_rank(prediction: Prediction, choice: Choice) -> Prediction:
+    status, rank = ("classified", choice.rank) if choice.rank else ("unclassified", None)
+    return replace(prediction, status=status, label=choice.label, rank=rank, probability=choice.probability, margin=choice.margin)

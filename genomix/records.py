@@ -57,9 +57,10 @@ class Prediction:
 
     Attributes:
         status: `classified`, `unclassified` (no class reached the threshold), `too_short` or `too_ambiguous`.
-        label: the predicted class; empty unless classified.
-        probability: of the most probable class.
+        label: the predicted class, or a node above it where labels have ranks; empty unless classified.
+        probability: of the label; of the most probable class where there is none.
         margin: that probability less the second one.
+        rank: levels of the label, where the model's labels have ranks; None without a label.
         strand_agreement: 1 minus the total variation distance of the two strands' probabilities; None with one strand.
         windows: how many windows the record was cut into; 1 is whole.
     """
@@ -73,6 +74,7 @@ class Prediction:
     strand_agreement: float | None = None
     windows: int = 0
     probabilities: tuple[float, ...] = ()
+    rank: int | None = None
 
 
 def encode_bases(sequence: bytes) -> bytes:

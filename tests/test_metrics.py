@@ -246,12 +246,16 @@ def test_per_class_rows():
 
 def test_confusion_is_scikit_learns():
     labels, probabilities = made_up(1, 200, 4)
-    assert confusion(labels, probabilities).tolist() == sk.confusion_matrix(labels, probabilities.argmax(axis=1)).tolist()
+    matrix = np.zeros((4, 4), dtype=int)
+    for cell in confusion(labels, probabilities, tuple("abcd")):
+        assert cell["records"] > 0
+        matrix["abcd".index(cell["true"]), "abcd".index(cell["predicted"])] = cell["records"]
+    assert matrix.tolist() == sk.confusion_matrix(labels, probabilities.argmax(axis=1)).tolist()
 
 
-def test_confusion_rows_are_the_true_classes():
-    matrix = confusion(np.array([0, 0, 1]), np.eye(3)[[0, 2, 1]])
-    assert matrix.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+def test_confusion_has_a_row_a_cell_with_records():
+    rows = confusion(np.array([0, 0, 1, 1]), np.eye(3)[[0, 2, 1, 1]], ("a", "b", "c"))
+    assert [tuple(row.values()) for row in rows] == [("a", "a", 1), ("a", "c", 1), ("b", "b", 2)]
 
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2])
@@ -295,7 +299,8 @@ def test_metrics_are_strict_json_with_the_flat_keys():
     assert set(FIGURES) | {"records"} <= set(read)
     assert set(read["baselines"]["kmer6"]) == {*FIGURES, "records"}
     assert (read["split"], read["seed"], read["roc_auc"]) == ("test", 7, None)
-    assert read["confusion"]["matrix"][0] == [3, 1, 0]
+    assert read["confusion"][0] == {"true": "Coleoptera", "predicted": "Coleoptera", "records": 3}
+    assert read["ranks"] is None
 
 
 def test_the_gain_is_over_the_best_baseline():

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from genomix.errors import OutputError
 from genomix.metrics import compare
 from genomix.report.caveats import caveats, verdict
-from genomix.report.content import frequent_confusions, training_curves
+from genomix.report.classes import frequent_confusions
+from genomix.report.content import training_curves
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary, ReportInputs
 from genomix.report.page import render, write_report
@@ -139,7 +140,8 @@ class TestPage:
         page = render(made_inputs(metrics=metrics))
         table = page[page.index('<table class="matrix">') :]
         cells = [cell.split("</td>")[0].split(">")[1] for cell in table[: table.index("</table>")].split("<td")[1:]]
-        assert [int(cell) for cell in cells] == [count for row in metrics["confusion"]["matrix"] for count in row]
+        counts = {(cell["true"], cell["predicted"]): cell["records"] for cell in metrics["confusion"]}
+        assert [int(cell) for cell in cells] == [counts.get((true, called), 0) for true in CLASSES for called in CLASSES]
 
     def test_gives_the_next_command_as_a_shell_reads_it(self):
         assert "genomix predict 'runs/my insects/model' new.fa -o predictions.tsv" in Page(render(made_inputs())).text
@@ -170,7 +172,8 @@ class TestPage:
     @settings(max_examples=30, deadline=None)
     @given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(str.strip))
     def test_no_class_name_breaks_the_page(self, name):
-        page = render(made_inputs(metrics=ANY_NAMES | {"confusion": {"classes": [name, "b"], "matrix": [[3, 1], [0, 2]]}}))
+        cells = [{"true": name, "predicted": "b", "records": 3}]
+        page = render(made_inputs(metrics=ANY_NAMES | {"classes": [name, "b"], "confusion": cells}))
         Page(page)
         assert html.escape(name).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
 

@@ -27,7 +27,7 @@ from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import read_history
-from genomix.train.optim import build_optimizer, build_schedule, class_weights
+from genomix.train.optim import build_optimizer, build_schedule
 from genomix.train.run import resized, step_count, train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
@@ -318,12 +318,6 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert all(rate[0] == pytest.approx(rate[1] / 10) for rate in rates)
     decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
     assert all((id(p) in decayed) == (p.ndim > 1 and name != "embedding.weight") for name, p in model.named_parameters())
-
-
-def test_balanced_weights_make_the_classes_count_alike():
-    labels = torch.tensor([0] * 8 + [1] * 2)
-    assert class_weights(labels, 3, "balanced").tolist() == [0.625, 2.5, 0.0]
-    assert class_weights(labels, 3, "none").tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("records", "kmers"), [(20, 64), (100, 16)])

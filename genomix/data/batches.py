@@ -1,7 +1,7 @@
 """Records to batches of tokens. The one module of this room that knows torch.
 
-A training batch is a pure function of (seed, epoch, step, rank): the epoch's plan is drawn from (seed, epoch), each record's changes from
-(seed, epoch, record). So an interrupted run goes on at the batch where it stopped, bit for bit.
+A training batch is a pure function of (seed, epoch, step, rank): the epoch's draws and plan come from (seed, epoch), a record's changes from
+(seed, epoch, record, how often the epoch has drawn it before). So an interrupted run goes on at the batch where it stopped, bit for bit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genomix.data.augment import AugmentSettings, Strand, augment
+from genomix.data.balance import Draws, draw_all, draw_balanced
 from genomix.data.store import Dataset
 from genomix.tokenizers import Tokenizer
 
@@ -20,6 +21,9 @@ PADDING = -1
 
 _SORTED_TOGETHER = 16
 """Batches' worth of shuffled records that are sorted by length: enough to pad little, few enough to stay random."""
+
+_LENGTHS_PER_DOUBLING = 4
+"""Steps in which lengths are compared where a record may be drawn several times: sorted by its very length, its copies would all be in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +81,24 @@ def collate(tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequ
     )
 
 
-def plan_epoch(lengths: np.ndarray, *, token_budget: int, max_records: int, seed: int, epoch: int) -> list[np.ndarray]:
+def plan_epoch(
+    lengths: np.ndarray, *, token_budget: int, max_records: int, seed: int, epoch: int, repeats: bool = False
+) -> list[np.ndarray]:
     """The batches of one epoch, as positions in `lengths`: each of similar lengths, within the budget when padded, in random order.
 
     Args:
         lengths: tokens of each record.
         token_budget: tokens of a padded batch; a longer record goes alone.
+        repeats: whether a record may be there several times; its copies are then spread over batches of about its length.
     """
     rng = np.random.default_rng((seed, epoch))
+    ranked = np.floor(np.log2(lengths) * _LENGTHS_PER_DOUBLING) if repeats else lengths
     order = rng.permutation(len(lengths))
     together = max_records * _SORTED_TOGETHER
     batches = []
     for start in range(0, len(order), together):
         chunk = order[start : start + together]
-        batches += fill_batches(chunk[np.argsort(lengths[chunk], kind="stable")], lengths, token_budget, max_records)
+        batches += fill_batches(chunk[np.argsort(ranked[chunk], kind="stable")], lengths, token_budget, max_records)
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
@@ -109,7 +117,11 @@ def fill_batches(order: np.ndarray, lengths: np.ndarray, token_budget: int, max_
 
 
 class TrainingBatches:
-    """The training split as batches, augmented; `epoch(e)` gives the batches of an epoch, from any step on."""
+    """The training split as batches, augmented; `epoch(e)` gives the batches of an epoch, from any step on.
+
+    Args:
+        factors: float64 [class], how often an epoch draws a record of each class on average; None draws every record once.
+    """
 
     def __init__(
         self,
@@ -123,7 +135,9 @@ class TrainingBatches:
         token_budget: int,
         max_records: int,
         seed: int,
+        factors: np.ndarray | None = None,
     ) -> None:
+        self.factors = factors
         self.dataset, self.indices, self.tokenizer, self.augmenting = dataset, indices, tokenizer, augmenting
         self.strand, self.seed = strand, seed
         self.token_budget, self.max_records = token_budget, max_records
@@ -131,21 +145,34 @@ class TrainingBatches:
         bases = dataset.lengths[indices]
         self.lengths = np.minimum(bases, self.max_bases) // tokenizer.stride + 1
 
+    def draws(self, epoch: int) -> Draws:
+        """The records of an epoch, as positions in `indices`."""
+        if self.factors is None:
+            return draw_all(len(self.indices))
+        return draw_balanced(self.dataset.label_ids[self.indices], self.factors, seed=self.seed, epoch=epoch)
+
     def plan(self, epoch: int) -> list[np.ndarray]:
-        """The records of each batch, as positions in `indices`."""
-        return plan_epoch(self.lengths, token_budget=self.token_budget, max_records=self.max_records, seed=self.seed, epoch=epoch)
+        """The content of each batch, as positions in the epoch's `draws`."""
+        return self._plan(self.draws(epoch), epoch)
+
+    def _plan(self, draws: Draws, epoch: int) -> list[np.ndarray]:
+        lengths, budget = self.lengths[draws.places], self.token_budget
+        repeats = self.factors is not None
+        return plan_epoch(lengths, token_budget=budget, max_records=self.max_records, seed=self.seed, epoch=epoch, repeats=repeats)
 
     def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on; every `world`-th one, beginning at `rank`."""
-        plan = self.plan(epoch)
+        draws = self.draws(epoch)
+        plan = self._plan(draws, epoch)
         for step in range(start, len(plan) // world):
-            yield self._batch(plan[step * world + rank], epoch)
+            chosen = plan[step * world + rank]
+            yield self._batch(draws.places[chosen], draws.repeats[chosen], epoch)
 
-    def _batch(self, places: np.ndarray, epoch: int) -> Batch:
+    def _batch(self, places: np.ndarray, repeats: np.ndarray, epoch: int) -> Batch:
         records = self.indices[places]
         tokens, rings = [], []
-        for record in records:
-            rng = np.random.default_rng((self.seed, epoch, int(record)))
+        for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True):
+            rng = np.random.default_rng((self.seed, epoch, record, repeat))
             codes, ring = augment(
                 self.dataset.codes(record),
                 rng,

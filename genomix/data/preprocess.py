@@ -25,6 +25,7 @@ from genomix.data.sketches import sketch_records
 from genomix.data.source_files import SourceFile, find_source_files
 from genomix.data.splits import SplitMethod, SplitSettings
 from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, Dataset, file_entry
+from genomix.data.taxonomy import with_even_ranks
 from genomix.errors import UsageError
 from genomix.formats.opening import STDIN
 from genomix.outputs import atomic_folder, require_apart
@@ -96,7 +97,7 @@ def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[S
 def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSettings) -> dict[str, Any]:
     """Write all but `dataset.json`, and give its content."""
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
-    items = labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels)
+    items = with_even_ranks(labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels))
     with _background() as hashing:
         sources = [hashing.submit(source_entry, path, label) for path, label in inputs(files, settings.labels)]
         both_strands = settings.strand == "both"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, bootstrap_intervals, paired_gain, sampling_units
+from genomix.metrics.by_rank import best_baseline, figures_by_rank
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
 GAIN_METRIC = "macro_f1"
@@ -59,7 +60,7 @@ def compare(
 
     Returns:
         The network's headline figures at the top, and `split seed classes intervals bootstrap baselines baseline_intervals gain per_class confusion
-        reliability`. `gain` is None without baselines; the best baseline is the one with the highest macro-F1 on this very split, so the choice
+        reliability ranks`. `ranks` is None unless labels are paths in a tree (`genomix.ranks`); `gain` is None without baselines; the best baseline is the one with the highest macro-F1 on this very split, so the choice
         favours the baselines.
 
     Raises:
@@ -84,8 +85,9 @@ def compare(
         "baseline_intervals": {name: bootstrap_intervals(labels, each, **resampling) for name, each in baselines.items()},
         "gain": _gain(labels, probabilities, baselines, scores, resampling),
         "per_class": per_class(labels, probabilities, classes),
-        "confusion": {"classes": list(classes), "matrix": confusion(labels, probabilities).tolist()},
+        "confusion": confusion(labels, probabilities, classes),
         "reliability": reliability(labels, probabilities),
+        "ranks": figures_by_rank(labels, classes, probabilities, baselines),
     }
 
 
@@ -93,7 +95,12 @@ def summary_lines(metrics: dict) -> list[str]:
     """What the command prints of `compare`'s result: the gain over the best baseline, then the network and the baselines side by side."""
     count, classes = metrics["records"], len(metrics["classes"])
     records = f"{count} record{'s' if count != 1 else ''}"
-    return [gain_line(metrics), f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}", *_table(metrics)]
+    return [
+        gain_line(metrics),
+        f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}",
+        *_table(metrics),
+        *_rank_table(metrics),
+    ]
 
 
 def gain_line(metrics: dict) -> str:
@@ -140,6 +147,19 @@ def _table(metrics: dict) -> list[str]:
         others = [_number(each[name]) for each in metrics["baselines"].values()]
         rows.append([FIGURE_TITLES[name], _number(metrics[name]), between, *others])
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _rank_table(metrics: dict) -> list[str]:
+    """The figures of each rank of a tree of labels; nothing where labels are plain names."""
+    if not metrics["ranks"]:
+        return []
+    rows = [["by rank", "nodes", "accuracy", "macro-F1", "best baseline's"]]
+    for row in metrics["ranks"]:
+        best = best_baseline(row)
+        other = f"{best[1]:.3f} ({SHORT_TITLES.get(best[0], best[0])})" if best else "-"
+        rows.append([f"rank {row['rank']}", str(row["nodes"]), _number(row["accuracy"]), _number(row["macro_f1"]), other])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [_aligned(row, widths) for row in rows]
 
 

@@ -19,8 +19,8 @@ SMALLEST_PROBABILITY = 1e-15
 
 CALIBRATION_BINS = 15
 
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""Whether each record is positive, and its score -> one number."""
+Score = Callable[..., Any]
+"""scikit-learn's: whether each record is positive, and its score -> a number; of several columns, with `average=None`, a number each."""
 
 
 def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
@@ -65,17 +65,20 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str,
     """
     from sklearn.metrics import roc_auc_score
 
-    matrix = confusion(labels, probabilities)
+    require_records(labels, probabilities)
+    called = probabilities.argmax(axis=1)
+    counts = [np.bincount(each, minlength=len(classes)).tolist() for each in (labels[called == labels], labels, called)]
+    judged = np.flatnonzero((np.array(counts[1]) > 0) & (np.array(counts[1]) < len(labels))).tolist()
+    areas = dict(zip(judged, _scores(roc_auc_score, labels, probabilities, judged), strict=True))
     rows = []
-    for index, name in enumerate(classes):
-        hits, support, predicted = (int(count) for count in (matrix[index, index], matrix[index].sum(), matrix[:, index].sum()))
+    for index, (name, hits, support, predicted) in enumerate(zip(classes, *counts, strict=True)):
         rows.append(
             {
                 "class": name,
                 "precision": _ratio(hits, predicted),
                 "recall": _ratio(hits, support),
                 "f1": _ratio(2 * hits, support + predicted),
-                "roc_auc": _mean_score(roc_auc_score, labels, probabilities, [index] if 0 < support < len(labels) else []),
+                "roc_auc": areas.get(index),
                 "support": support,
                 "predicted": predicted,
             }
@@ -83,11 +86,14 @@ def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str,
     return rows
 
 
-def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts, int [true class, predicted class]."""
+def confusion(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> list[dict]:
+    """The confusion matrix, a row for each of its cells that is not 0: `true predicted records`; never more rows than records."""
     require_records(labels, probabilities)
-    class_count = probabilities.shape[1]
-    return np.bincount(labels * class_count + probabilities.argmax(axis=1), minlength=class_count**2).reshape(class_count, class_count)
+    cells, counts = np.unique(np.stack([labels, probabilities.argmax(axis=1)]), axis=1, return_counts=True)
+    return [
+        {"true": classes[true], "predicted": classes[predicted], "records": count}
+        for true, predicted, count in zip(*cells.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict]:
@@ -152,9 +158,14 @@ def require_records(labels: np.ndarray, probabilities: np.ndarray) -> None:
 
 
 def _mean_score(score: Score, labels: np.ndarray, probabilities: np.ndarray, indices: list[int]) -> float | None:
-    if not indices:
-        return None
-    return float(np.mean([score(labels == index, probabilities[:, index]) for index in indices]))
+    return float(np.mean(_scores(score, labels, probabilities, indices))) if indices else None
+
+
+def _scores(score: Score, labels: np.ndarray, probabilities: np.ndarray, indices: list[int]) -> list[float]:
+    """Of each of these classes against the rest, in one call where there are several: scikit-learn's checks cost more than its sums."""
+    if len(indices) < 2:
+        return [float(score(labels == index, probabilities[:, index])) for index in indices]
+    return [float(value) for value in score(labels[:, None] == np.array(indices), probabilities[:, indices], average=None)]
 
 
 def _ratio(part: int, whole: int) -> float | None:

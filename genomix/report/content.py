@@ -8,12 +8,8 @@ from markupsafe import Markup
 
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
-from genomix.report.inputs import SPLITS, DataSummary
+from genomix.report.inputs import DataSummary
 
-MOST_CLASSES_IN_MATRIX = 20
-"""With more classes the confusion matrix is a list of the most frequent confusions."""
-
-_MOST_CONFUSIONS = 25
 _LOWER_IS_BETTER = {"log_loss", "ece"}
 _PLOTTED = ("macro_f1", "roc_auc")
 
@@ -73,45 +69,6 @@ def estimates(metrics: dict[str, Any]) -> list[Figure]:
     return drawn
 
 
-def class_rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
-    """The per-class table as text."""
-    return [
-        {
-            key: _count(value) if isinstance(value, int) else value if isinstance(value, str) else _number(value)
-            for key, value in row.items()
-        }
-        for row in metrics["per_class"]
-    ]
-
-
-def confusion_table(metrics: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """A row a true class: `name`, and `cells` of a count and its share of the row; None where the classes are too many for a matrix."""
-    classes, matrix = metrics["confusion"]["classes"], metrics["confusion"]["matrix"]
-    if len(classes) > MOST_CLASSES_IN_MATRIX:
-        return None
-    rows = []
-    for number, (name, counts) in enumerate(zip(classes, matrix, strict=True)):
-        total = sum(counts)
-        cells = [
-            {"count": count, "share": round(count / total, 3) if total else 0.0, "right": column == number}
-            for column, count in enumerate(counts)
-        ]
-        rows.append({"name": name, "cells": cells})
-    return rows
-
-
-def frequent_confusions(metrics: dict[str, Any]) -> list[dict[str, Any]]:
-    """The most frequent errors: `true predicted count share`, the share being of the true class's records."""
-    classes, matrix = metrics["confusion"]["classes"], metrics["confusion"]["matrix"]
-    errors = [
-        {"true": classes[true], "predicted": classes[predicted], "count": count, "share": f"{count / sum(counts):.0%}"}
-        for true, counts in enumerate(matrix)
-        for predicted, count in enumerate(counts)
-        if count and true != predicted
-    ]
-    return sorted(errors, key=lambda error: -error["count"])[:_MOST_CONFUSIONS]
-
-
 def calibration(metrics: dict[str, Any]) -> Figure:
     """The reliability diagram."""
     drawing = reliability_chart(metrics["reliability"], description=f"Calibration: expected calibration error {metrics['ece']:.3f}")
@@ -151,13 +108,6 @@ def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
             Figure(drawing, "Figures of the validation split, by which the weights were chosen; they flatter a little for that reason.")
         )
     return figures
-
-
-def split_table(data: DataSummary) -> list[tuple[str, list[str]]]:
-    """A row a class, and a last one of the sums: its name, and its records in train, validation, test and together."""
-    counts = {name: [splits.get(split, 0) for split in SPLITS] for name, splits in data.counts.items()}
-    sums = [sum(column) for column in zip(*counts.values(), strict=True)]
-    return [(name, [_count(count) for count in (*row, sum(row))]) for name, row in [*counts.items(), ("all classes", sums)]]
 
 
 def data_facts(data: DataSummary) -> list[tuple[str, str]]:
@@ -262,7 +212,3 @@ def _number(value: float | None) -> str:
 def _signed(value: float) -> str:
     """With a sign; the minus is the typographic one, at which no line breaks."""
     return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _count(value: int) -> str:
-    return f"{value:,}"

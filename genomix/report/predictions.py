@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import IO, Any, Literal
 from urllib.parse import quote
 
 from genomix.outputs import atomic_file, atomic_folder
+from genomix.ranks import ranks_of
 from genomix.records import Prediction, SequenceRecord
 
 COLUMNS = ("id", "length", "status", "label", "probability", "margin", "strand_agreement", "windows")
-"""Columns of `predictions.tsv` before the `prob_<class>` ones."""
+"""Columns of `predictions.tsv` before the `prob_<class>` ones; where labels have ranks, `rank` follows."""
 
 _FASTA_WIDTH = 80
+_MOST_OPEN_FILES = 64
 _SPLIT_MARKER = "genomix-split.txt"
 
 
@@ -64,21 +66,22 @@ def _output(output: str) -> Iterator[IO[str]]:
 
 
 def _row_writer(file: IO[str], classes: Sequence[str], form: str) -> Callable[[Prediction], object]:
+    ranked = ["rank"] if ranks_of(classes) else []
     if form == "jsonl":
-        return lambda prediction: file.write(json.dumps(_json_row(prediction, classes), ensure_ascii=False) + "\n")
+        return lambda prediction: file.write(json.dumps(_json_row(prediction, classes, ranked), ensure_ascii=False) + "\n")
     writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
     header = iter(
-        [[*COLUMNS, *(f"prob_{name}" for name in classes)]]
+        [[*COLUMNS, *ranked, *(f"prob_{name}" for name in classes)]]
     )  # with the first row, so that stdout stays empty when the input can't be read
 
     def write(prediction: Prediction) -> None:
         writer.writerows(header)
-        writer.writerow(_tsv_row(prediction, len(classes)))
+        writer.writerow(_tsv_row(prediction, len(classes), ranked))
 
     return write
 
 
-def _tsv_row(prediction: Prediction, classes: int) -> list[str]:
+def _tsv_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> list[str]:
     figures = (prediction.probability, prediction.margin, prediction.strand_agreement)
     probabilities = prediction.probabilities or (None,) * classes
     return [
@@ -88,12 +91,13 @@ def _tsv_row(prediction: Prediction, classes: int) -> list[str]:
         prediction.label,
         *map(_number, figures),
         str(prediction.windows),
+        *("" if prediction.rank is None else str(prediction.rank) for _ in ranked),
         *map(_number, probabilities),
     ]
 
 
-def _json_row(prediction: Prediction, classes: Sequence[str]) -> dict[str, Any]:
-    row = {name: getattr(prediction, name) for name in COLUMNS}
+def _json_row(prediction: Prediction, classes: Sequence[str], ranked: Sequence[str]) -> dict[str, Any]:
+    row = {name: getattr(prediction, name) for name in (*COLUMNS, *ranked)}
     return row | {"label": prediction.label or None, "probabilities": dict(zip(classes, prediction.probabilities, strict=False))}
 
 
@@ -102,24 +106,35 @@ def _number(value: float | None) -> str:
 
 
 class _ClassFiles:
-    """One open FASTA a class, opened at its first record."""
+    """A FASTA a class, made at its first record. Few are open at a time: a system allows a process some hundreds, and there may be more classes."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
-        self._files: dict[str, IO[str]] = {}
+        self._folder = folder
+        self._files: OrderedDict[str, IO[str]] = OrderedDict()
+        stack.callback(self._close_all)
 
     def write(self, record: SequenceRecord, prediction: Prediction) -> None:
-        file = self._files.get(prediction.label) or self._open(prediction.label)
+        file = self._file(prediction.label)
         file.write(f">{record.id} {record.description}".rstrip() + "\n")
         letters = record.sequence.decode("ascii")
         for start in range(0, len(letters), _FASTA_WIDTH):
             file.write(letters[start : start + _FASTA_WIDTH] + "\n")
 
-    def _open(self, label: str) -> IO[str]:
-        name = quote(label, safe=" +,()'") if label else "_unclassified"
-        path = self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
-        self._files[label] = self._stack.enter_context(path.open("w", encoding="utf-8"))
+    def _file(self, label: str) -> IO[str]:
+        if label not in self._files:
+            if len(self._files) == _MOST_OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+            self._files[label] = self._path(label).open("a", encoding="utf-8")
+        self._files.move_to_end(label)
         return self._files[label]
+
+    def _path(self, label: str) -> Path:
+        name = quote(label, safe=" +,()'") if label else "_unclassified"
+        return self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
+
+    def _close_all(self) -> None:
+        for file in self._files.values():
+            file.close()
 
 
 @contextmanager

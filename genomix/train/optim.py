@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -32,11 +31,3 @@ def build_schedule(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
         return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
 
     return LambdaLR(optimizer, factor)
-
-
-def class_weights(labels: torch.Tensor, classes: int, kind: str) -> torch.Tensor:
-    """Weight of each class in the loss, float32 [class]; with mean 1 over the records when balanced."""
-    if kind == "none":
-        return torch.ones(classes)
-    counts = torch.bincount(labels, minlength=classes).float()
-    return torch.where(counts > 0, len(labels) / (counts.clamp(min=1) * int((counts > 0).sum())), 0.0)

@@ -18,6 +18,7 @@ from torch import nn
 
 from genomix.bundle import Bundle, new_model, require_device, save_bundle
 from genomix.data.augment import Strand
+from genomix.data.balance import class_factors
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
 from genomix.errors import DataError, SettingsError
@@ -29,7 +30,7 @@ from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.checkpoint import load_newest
 from genomix.train.history import History
 from genomix.train.loop import Progress, Training, fit
-from genomix.train.optim import build_optimizer, build_schedule, class_weights
+from genomix.train.optim import build_optimizer, build_schedule
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.settings import TrainSettings
 from genomix.train.start import start_embedding
@@ -160,7 +161,8 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
         model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed
     ):
         _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
-    batches = _batches(dataset, records, recipe)
+    factors = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
+    batches = _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None)
     per_epoch = len(batches.plan(0)) // fabric.world_size
     if per_epoch == 0:
         raise SettingsError(
@@ -168,7 +170,7 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
             hint="fewer train.devices, or a smaller train.max_records or train.token_budget",
         )
     steps = step_count(settings, per_epoch)
-    weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
+    weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
     training = Training(
         fabric=fabric,
@@ -209,7 +211,7 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
     return records
 
 
-def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe) -> TrainingBatches:
+def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe, factors: np.ndarray | None) -> TrainingBatches:
     settings = recipe.training
     return TrainingBatches(
         dataset,
@@ -221,6 +223,7 @@ def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe) -> Training
         token_budget=settings.token_budget,
         max_records=settings.max_records,
         seed=settings.seed,
+        factors=factors,
     )
 
 

@@ -40,8 +40,11 @@ class TrainSettings(BaseModel):
     """Largest norm of a gradient."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a label that is spread over all classes."""
-    class_weights: Literal["balanced", "none"] = "balanced"
-    """`balanced` weighs a record by the inverse of its class's frequency."""
+    balance: Literal["weights", "sampling", "none"] = "weights"
+    """How small classes count like large ones: `weights` multiplies a record's loss by the inverse of its class's frequency, `sampling` draws the record
+    that much more often; none leaves the frequencies as they are."""
+    balance_limit: float = Field(default=100.0, ge=1)
+    """A record of a small class counts at most so many times as much as one of the largest class."""
     embedding_start: Literal["spectral", "random"] = "spectral"
     """Start the k-mer embedding from the training records' k-mer frequencies (k up to 7, no labels used), or at random."""
     validations: int = Field(default=20, ge=1)
