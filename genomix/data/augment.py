@@ -19,8 +19,9 @@ class AugmentSettings(BaseModel):
 
     substitutions: float = Field(default=0.2, ge=0, le=1)
     """Largest fraction of bases substituted; each record draws its own fraction, evenly from 0 to this."""
-    crop: float = Field(default=1.0, gt=0, le=1)
-    """Smallest fraction of a record that a random crop keeps; 1 crops only what is longer than the network takes."""
+    whole: int = Field(default=32_768, ge=1)
+    """Longest record, in bases, that is always seen whole; of a longer one a random stretch is seen, from this long to all of it, every doubling of the
+    length alike often. So a network for long records learns from stretches of many lengths, at a cost that grows slowly."""
     rotate: bool = True
     """Start a circular record anywhere."""
 
@@ -38,7 +39,6 @@ def augment(
     strand: Strand,
     circular: bool,
     max_bases: int,
-    min_bases: int = 1,
 ) -> tuple[np.ndarray, bool]:
     """A changed copy of a record's base codes, and whether its ends still join.
 
@@ -46,19 +46,21 @@ def augment(
         codes: uint8 [length].
         circular: whether the molecule is.
         max_bases: the longest record that the network takes whole; a longer one is cropped to it.
-        min_bases: what a crop keeps at least, where the record has as many.
     """
     if circular and settings.rotate:
         codes = np.roll(codes, -int(rng.integers(len(codes))))
-    kept = _crop(codes, rng, settings.crop, min_bases, max_bases)
+    kept = _crop(codes, rng, settings.whole, max_bases)
     if strand == "both" and rng.random() < 0.5:
         kept = reverse_complement(kept)
     return _substitute(kept, rng, settings.substitutions), circular and len(kept) == len(codes)
 
 
-def _crop(codes: np.ndarray, rng: np.random.Generator, smallest: float, min_bases: int, max_bases: int) -> np.ndarray:
-    wanted = len(codes) if smallest == 1 else int(np.ceil(len(codes) * rng.uniform(smallest, 1)))
-    wanted = min(max(wanted, min_bases), max_bases, len(codes))
+def _crop(codes: np.ndarray, rng: np.random.Generator, whole: int, max_bases: int) -> np.ndarray:
+    longest = min(len(codes), max_bases)
+    if longest <= whole:
+        wanted = longest
+    else:
+        wanted = int(np.exp(rng.uniform(np.log(whole), np.log(longest))))
     start = int(rng.integers(len(codes) - wanted + 1))
     return codes[start : start + wanted]
 

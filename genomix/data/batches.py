@@ -19,11 +19,10 @@ from genomix.tokenizers import Tokenizer
 PADDING = -1
 """Token id of padding."""
 
-_SORTED_TOGETHER = 16
-"""Batches' worth of shuffled records that are sorted by length: enough to pad little, few enough to stay random."""
-
-_LENGTHS_PER_DOUBLING = 4
-"""Steps in which lengths are compared where a record may be drawn several times: sorted by its very length, its copies would all be in one batch."""
+_LARGEST_SPREAD = 1.25
+"""Longest record of a part over its shortest: what is padded costs as much as what is read."""
+_SHORT = 512
+"""Tokens that do not matter for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +80,24 @@ def collate(tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequ
     )
 
 
-def plan_epoch(
-    lengths: np.ndarray, *, token_budget: int, max_records: int, seed: int, epoch: int, repeats: bool = False
-) -> list[np.ndarray]:
-    """The batches of one epoch, as positions in `lengths`: each of similar lengths, within the budget when padded, in random order.
+def plan_epoch(records: int, *, max_records: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """What each update of one epoch sees, as numbers below `records`: up to `max_records` of them, whatever their length.
 
-    Args:
-        lengths: tokens of each record.
-        token_budget: tokens of a padded batch; a longer record goes alone.
-        repeats: whether a record may be there several times; its copies are then spread over batches of about its length.
+    Were they of similar lengths, then of similar classes too where length goes with class, and every update would pull its own way.
     """
-    rng = np.random.default_rng((seed, epoch))
-    ranked = np.floor(np.log2(lengths) * _LENGTHS_PER_DOUBLING) if repeats else lengths
-    order = rng.permutation(len(lengths))
-    together = max_records * _SORTED_TOGETHER
-    batches = []
-    for start in range(0, len(order), together):
-        chunk = order[start : start + together]
-        batches += fill_batches(chunk[np.argsort(ranked[chunk], kind="stable")], lengths, token_budget, max_records)
-    return [batches[i] for i in rng.permutation(len(batches))]
+    order = np.random.default_rng((seed, epoch)).permutation(records)
+    return [order[start : start + max_records] for start in range(0, records, max_records)]
+
+
+def similar_lengths(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
+    """Positions in `lengths`, in parts that pad little and stay within the budget when padded; a longer record goes alone."""
+    parts: list[list[int]] = []
+    for place in np.argsort(lengths, kind="stable").tolist():
+        longest = int(lengths[place])
+        if not parts or longest > _LARGEST_SPREAD * lengths[parts[-1][0]] + _SHORT or (len(parts[-1]) + 1) * longest > token_budget:
+            parts.append([])
+        parts[-1].append(place)
+    return [np.array(part) for part in parts]
 
 
 def fill_batches(order: np.ndarray, lengths: np.ndarray, token_budget: int, max_records: int) -> list[np.ndarray]:
@@ -117,7 +115,9 @@ def fill_batches(order: np.ndarray, lengths: np.ndarray, token_budget: int, max_
 
 
 class TrainingBatches:
-    """The training split as batches, augmented; `epoch(e)` gives the batches of an epoch, from any step on.
+    """The training split, augmented; `epoch(e)` gives what each update of an epoch sees, from any step on.
+
+    An update's records come in parts of similar lengths, which are batches of their own: their gradients add up to the update's.
 
     Args:
         factors: float64 [class], how often an epoch draws a record of each class on average; None draws every record once.
@@ -142,8 +142,6 @@ class TrainingBatches:
         self.strand, self.seed = strand, seed
         self.token_budget, self.max_records = token_budget, max_records
         self.max_bases = max_bases(max_tokens, tokenizer, circular=dataset.circular)
-        bases = dataset.lengths[indices]
-        self.lengths = np.minimum(bases, self.max_bases) // tokenizer.stride + 1
 
     def draws(self, epoch: int) -> Draws:
         """The records of an epoch, as positions in `indices`."""
@@ -151,37 +149,34 @@ class TrainingBatches:
             return draw_all(len(self.indices))
         return draw_balanced(self.dataset.label_ids[self.indices], self.factors, seed=self.seed, epoch=epoch)
 
-    def plan(self, epoch: int) -> list[np.ndarray]:
-        """The content of each batch, as positions in the epoch's `draws`."""
-        return self._plan(self.draws(epoch), epoch)
+    def steps(self, epoch: int = 0) -> int:
+        """Updates of an epoch."""
+        return -(-len(self.draws(epoch).places) // self.max_records)
 
-    def _plan(self, draws: Draws, epoch: int) -> list[np.ndarray]:
-        lengths, budget = self.lengths[draws.places], self.token_budget
-        repeats = self.factors is not None
-        return plan_epoch(lengths, token_budget=budget, max_records=self.max_records, seed=self.seed, epoch=epoch, repeats=repeats)
-
-    def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on; every `world`-th one, beginning at `rank`."""
+    def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[list[Batch]]:
+        """The parts of each update of an epoch from step `start` on; every `world`-th one, beginning at `rank`."""
         draws = self.draws(epoch)
-        plan = self._plan(draws, epoch)
+        plan = plan_epoch(len(draws.places), max_records=self.max_records, seed=self.seed, epoch=epoch)
         for step in range(start, len(plan) // world):
             chosen = plan[step * world + rank]
-            yield self._batch(draws.places[chosen], draws.repeats[chosen], epoch)
+            yield self._parts(self.indices[draws.places[chosen]], draws.repeats[chosen], epoch)
 
-    def _batch(self, places: np.ndarray, repeats: np.ndarray, epoch: int) -> Batch:
-        records = self.indices[places]
-        tokens, rings = [], []
-        for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True):
-            rng = np.random.default_rng((self.seed, epoch, record, repeat))
-            codes, ring = augment(
-                self.dataset.codes(record),
-                rng,
-                self.augmenting,
-                strand=self.strand,
-                circular=self.dataset.circular,
-                max_bases=self.max_bases,
-                min_bases=self.tokenizer.k,
-            )
-            tokens.append(tokenize(codes, self.tokenizer, circular=ring))
-            rings.append(ring)
-        return collate(tokens, rings, self.dataset.label_ids[records].tolist(), records.tolist())
+    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int) -> list[Batch]:
+        tokens, rings = zip(*(self._changed(*drawn, epoch) for drawn in zip(records.tolist(), repeats.tolist(), strict=True)), strict=True)
+        labels = self.dataset.label_ids[records]
+        return [
+            collate([tokens[i] for i in part], [rings[i] for i in part], labels[part].tolist(), records[part].tolist())
+            for part in similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
+        ]
+
+    def _changed(self, record: int, repeat: int, epoch: int) -> tuple[np.ndarray, bool]:
+        """Tokens of a record as this epoch sees it, and whether they are a ring."""
+        codes, ring = augment(
+            self.dataset.codes(record),
+            np.random.default_rng((self.seed, epoch, record, repeat)),
+            self.augmenting,
+            strand=self.strand,
+            circular=self.dataset.circular,
+            max_bases=self.max_bases,
+        )
+        return tokenize(codes, self.tokenizer, circular=ring), ring

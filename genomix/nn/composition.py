@@ -1,4 +1,4 @@
-"""What a record is made of: its k-mer frequencies as a few scores, whatever their order."""
+"""What a record is made of: its k-mer frequencies as scores, whatever their order."""
 
 import torch
 from jaxtyping import Float, Int
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class Composition(nn.Module):
-    """Square roots of a record's token frequencies (Hellinger's scale, on which frequencies of any size vary alike), mapped to `outputs` scores.
+    """A record's token frequencies, mapped to `outputs` scores whose mean square is made 1: what a record is like, not how far it is from all others.
 
     One count a token and one small product a record: cheap however many scores there are. Tokens below zero are padding.
 

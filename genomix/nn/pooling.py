@@ -44,24 +44,35 @@ class FlattenPooling(nn.Module):
         return torch.flatten(F.pad(hidden, (0, self.max_length - hidden.shape[2])).transpose(1, 2), 1)
 
 
-import os
 class FeatureNorm(nn.Module):
-    """Standardise each feature by running averages over the batches seen."""
+    """Standardise each feature by running averages over the records seen, in training too.
 
-    def __init__(self, features: int, momentum: float = 0.02) -> None:
+    A batch's own averages (batch normalisation) would take away what its records have in common, and records of one length often have their class in common.
+    """
+
+    mean: Tensor
+    square: Tensor
+    seen: Tensor
+
+    def __init__(self, features: int, *, memory: int = 800, largest: float = 6.0) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.weight = nn.Parameter(torch.ones(features)); self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("mean", torch.zeros(features)); self.register_buffer("square", torch.zeros(features)); self.register_buffer("seen", torch.zeros(()))
+        self.memory, self.largest = memory, largest
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("square", torch.ones(features))
+        self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
-        if os.environ.get("NORM") == "rms":
-            return F.layer_norm(features, features.shape[1:]) * self.weight + self.bias
         if self.training:
-            with torch.no_grad():
-                rate = max(self.momentum, 1 / (float(self.seen) + 1))
-                self.seen += 1
-                self.mean.lerp_(features.mean(0), rate)
-                self.square.lerp_(features.square().mean(0), rate)
+            self._remember(features.detach())
         spread = (self.square - self.mean.square()).clamp(min=1e-6).sqrt()
-        return ((features - self.mean) / spread).clamp(-6, 6) * self.weight + self.bias
+        return ((features - self.mean) / spread).clamp(-self.largest, self.largest) * self.weight + self.bias
+
+    @torch.no_grad()
+    def _remember(self, features: Float[Tensor, "batch feature"]) -> None:
+        """Averages over all records at first, later over about the last `memory`."""
+        self.seen.add_(len(features)).clamp_(max=self.memory)
+        rate = len(features) / self.seen
+        self.mean.lerp_(features.mean(0), rate)
+        self.square.lerp_(features.square().mean(0), rate)

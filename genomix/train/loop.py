@@ -10,7 +10,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -102,12 +102,12 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     progress, settings = training.progress, training.settings
     every = max(1, training.steps // settings.validations)
     with _stop_requests() as stop_requested:
-        for batch in _batches(training):
+        for parts in _updates(training):
             started, rate = time.perf_counter(), training.learning_rate
-            loss = _step(training, batch)
+            loss = _step(training, parts)
             progress.step += 1
             seconds = time.perf_counter() - started
-            history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, lengths=batch.lengths, seconds=seconds)
+            history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, lengths=torch.cat([part.lengths for part in parts]), seconds=seconds)
             if validate and (progress.step % every == 0 or progress.step == training.steps):
                 _validate(training, validate, history)
             stopping = _any_process(training.fabric, asked=stop_requested())
@@ -124,36 +124,40 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     _save(training)
 
 
-def _batches(training: Training) -> Iterator[Batch]:
-    """Batches from where the run is to its end, epoch after epoch, keeping count of the place."""
+def _updates(training: Training) -> Iterator[list[Batch]]:
+    """What each update sees, from where the run is to its end, epoch after epoch, keeping count of the place."""
     progress, fabric = training.progress, training.fabric
 
     def done() -> bool:
         return progress.step >= training.steps or progress.waited >= training.settings.patience
 
     while not done():
-        for batch in training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size):
+        for parts in training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size):
             progress.step_in_epoch += 1
-            yield batch.to(fabric.device)
+            yield [part.to(fabric.device) for part in parts]
             if done():
                 return
         progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
 
 
-def _step(training: Training, batch: Batch) -> float:
-    """One update; returns the loss."""
+def _step(training: Training, parts: Sequence[Batch]) -> float:
+    """One update; returns the loss, the mean over its records."""
     fabric, progress = training.fabric, training.progress
     training.model.train()
     torch.manual_seed((training.settings.seed << 32) + progress.step * fabric.world_size + fabric.global_rank)
     training.optimizer.zero_grad(set_to_none=True)
-    loss = training.loss(training.model(batch.tokens, batch.lengths, batch.circular), batch.labels)
-    fabric.backward(loss)
+    records, loss = sum(len(part.labels) for part in parts), 0.0
+    for number, part in enumerate(parts, start=1):
+        with fabric.no_backward_sync(training.model, enabled=number < len(parts)):
+            partial = training.loss(training.model(part.tokens, part.lengths, part.circular), part.labels) / records
+            fabric.backward(partial)
+        loss += float(partial.detach())
     norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
     assert norm is not None, "only a sharded strategy gives none"
-    _require_finite(float(loss.detach()), float(norm), progress.step + 1)
+    _require_finite(loss, float(norm), progress.step + 1)
     training.optimizer.step()
     training.schedule.step()
-    return float(loss.detach())
+    return loss
 
 
 def _require_finite(loss: float, norm: float, step: int) -> None:

@@ -163,11 +163,11 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
         _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
     factors = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
     batches = _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None)
-    per_epoch = len(batches.plan(0)) // fabric.world_size
+    per_epoch = batches.steps() // fabric.world_size
     if per_epoch == 0:
         raise SettingsError(
-            f"an epoch has {len(batches.plan(0))} batches, too few for {fabric.world_size} processes",
-            hint="fewer train.devices, or a smaller train.max_records or train.token_budget",
+            f"an epoch has {batches.steps()} updates, too few for {fabric.world_size} processes",
+            hint="fewer train.devices, or a smaller train.max_records",
         )
     steps = step_count(settings, per_epoch)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
@@ -178,7 +178,7 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
         optimizer=optimizer,
         schedule=build_schedule(optimizer, steps, settings.warmup),
         batches=batches,
-        loss=nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing).to(fabric.device),
+        loss=nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum").to(fabric.device),
         steps=steps,
         settings=settings,
         checkpoints=folder / "checkpoints",

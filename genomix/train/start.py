@@ -38,10 +38,10 @@ def start_embedding(
     frequencies = kmer_frequencies(dataset, np.sort(sample), tokenizer.k, strand)
     generator = torch.Generator().manual_seed(seed)
     _fill(model.embedding.weight, spectral_loadings(frequencies, model.embedding.weight.shape[1]), generator)
-    if model.composition is not None:
-        _fill(model.composition.weight, spectral_loadings(frequencies, model.composition.weight.shape[1]), generator)
+    if (composition := model.composition) is not None:
+        _fill(composition.weight, spectral_loadings(frequencies, composition.weight.shape[1]), generator)
         with torch.no_grad():
-            model.composition.bias.copy_(-torch.from_numpy(np.append(frequencies.mean(0), 0).astype(np.float32)) @ model.composition.weight)
+            composition.bias.copy_(-torch.from_numpy(frequencies.mean(0)).float() @ composition.weight[: frequencies.shape[1]])
     _log.info("spectral start: %d records' %d-mer frequencies", len(sample), tokenizer.k)
     return True
 
