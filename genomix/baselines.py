@@ -115,6 +115,23 @@ def baseline_probabilities(dataset: Dataset, split: str, *, strand: Strand, seed
     return {name: baseline.probabilities(dataset, indices) for name, baseline in fit_baselines(dataset, strand=strand, seed=seed).items()}
 
 
+def fit_kmers(dataset: Dataset, k: int, *, strand: Strand, roots: bool = True, seed: int = 0) -> Logistic:
+    """Logistic regression on the k-mer frequencies of the train split, its regularisation chosen on the validation split.
+
+    Args:
+        strand: `both` counts a k-mer and its reverse complement together.
+        roots: take square roots of the frequencies.
+        seed: draws the sample of a split beyond `MOST_RECORDS`.
+
+    Raises:
+        DataError: the train split has no labelled record, or records of one class only.
+    """
+    train, validation = _sample(_labelled(dataset, "train"), seed), _sample(_labelled(dataset, "validation"), seed)
+    if len(np.unique(dataset.label_ids[train])) < 2:
+        raise DataError("the train split has fewer than two classes", where=str(dataset.folder), hint="a regression tells classes apart")
+    return _fit(f"kmer{k}", partial(_kmer_features, k=k, strand=strand, roots=roots), dataset, train, validation)
+
+
 def _labelled(dataset: Dataset, split: str) -> np.ndarray:
     indices = dataset.indices(split)
     return indices[dataset.label_ids[indices] >= 0]
@@ -170,6 +187,8 @@ def _length_and_gc(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
     return np.column_stack([np.log(np.maximum(lengths, 1)), bases[:, 1] + bases[:, 2]]).astype(np.float32)
 
 
-def _kmer_features(dataset: Dataset, indices: np.ndarray, *, k: int, strand: Strand) -> np.ndarray:
-    roots = np.sqrt(kmer_frequencies(dataset, indices, k, strand))
-    return roots[:, np.arange(4**k) <= complement_order(k)] if strand == "both" else roots  # the other columns would be repeated
+def _kmer_features(dataset: Dataset, indices: np.ndarray, *, k: int, strand: Strand, roots: bool = True) -> np.ndarray:
+    table = kmer_frequencies(dataset, indices, k, strand)
+    if roots:
+        table = np.sqrt(table)
+    return table[:, np.arange(4**k) <= complement_order(k)] if strand == "both" else table  # the other columns would be repeated

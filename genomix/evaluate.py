@@ -45,7 +45,7 @@ def evaluate(
     labels = _labels(bundle, dataset, indices)
     probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
     others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
-    return compare(labels, bundle.classes, probabilities, others, split=split, groups=_related(dataset, indices), seed=seed)
+    return compare(labels, bundle.classes, probabilities, others, split=split, groups=drawn_together(dataset, indices), seed=seed)
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
     return labels
 
 
-def _related(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
+def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
     """What the bootstrap draws together: records of one group or near-duplicate cluster, of one cluster, or single records (None).
 
     The first of these that leaves every class at least two: of classes that hang together whole nothing can be drawn.

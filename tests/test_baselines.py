@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genomix import baselines
-from genomix.baselines import STRENGTHS, baseline_probabilities, fit_baselines
+from genomix.baselines import STRENGTHS, baseline_probabilities, fit_baselines, fit_kmers
 from genomix.data.augment import reverse_complement
 from genomix.data.frequencies import complement_order, kmer_counts, kmer_frequencies
 from genomix.data.labels import LabelSettings
@@ -265,3 +265,42 @@ def test_insect_orders_by_their_mitochondria_of_unseen_genera(shared, tmp_path):
     scores = {name: headline(dataset.label_ids[dataset.indices("test")], each)["macro_f1"] for name, each in found.items()}
     assert scores["majority"] < scores["length_gc"] < scores["kmer4"] < scores["kmer6"]
     assert scores["kmer6"] > 0.96
+
+
+def by_strand(records=120, *, length=400):
+    """Classes that are each other's reverse complement in composition: one has the As, the other the Ts."""
+    rng = np.random.default_rng(1)
+    shares = ([0.4, 0.2, 0.3, 0.1], [0.1, 0.3, 0.2, 0.4])
+    labels = np.arange(records) % 2
+    splits = np.array(["train", "train", "validation", "test"])[np.arange(records) // 2 % 4]
+    sequences = [rng.choice(4, size=length, p=shares[label]).astype(np.uint8) for label in labels]
+    return InMemory(sequences, labels, splits, ("first", "second"))
+
+
+@pytest.mark.parametrize("roots", [True, False])
+def test_kmers_of_one_strand_tell_strands_apart_and_those_of_both_do_not(roots):
+    dataset = by_strand()
+    test = dataset.indices("test")
+    accuracy = {
+        strand: headline(dataset.label_ids[test], fit_kmers(dataset, 4, strand=strand, roots=roots).probabilities(dataset, test))[
+            "accuracy"
+        ]
+        for strand in ("forward", "both")
+    }
+    assert accuracy["forward"] == 1
+    assert accuracy["both"] < 0.8
+
+
+def test_plain_frequencies_and_their_roots_are_different_features():
+    dataset = by_composition()
+    first, second = (
+        fit_kmers(dataset, 4, strand="both", roots=roots).features(dataset, dataset.indices("test")) for roots in (False, True)
+    )
+    np.testing.assert_allclose(np.sqrt(first), second, rtol=1e-6)
+
+
+def test_kmers_need_two_classes_to_train_on():
+    dataset = by_strand()
+    dataset.label_ids = np.zeros_like(dataset.label_ids)
+    with pytest.raises(DataError, match="fewer than two classes"):
+        fit_kmers(dataset, 4, strand="both")

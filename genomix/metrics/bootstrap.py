@@ -42,7 +42,7 @@ def bootstrap_intervals(
         DataError: no records.
     """
     points = headline(labels, probabilities)
-    draws = [weighted_figures(labels, probabilities, weights) for weights in _resampled_weights(len(labels), groups, resamples, seed)]
+    draws = [weighted_figures(labels, probabilities, weights) for weights in resampled_weights(len(labels), groups, resamples, seed)]
     values = {name: np.concatenate([draw[name] for draw in draws]) for name in FIGURES}
     enough = sampling_units(len(labels), groups) > 1
     return {name: _percentiles(values[name], confidence) if enough and points[name] is not None else None for name in FIGURES}
@@ -75,7 +75,7 @@ def paired_gain(
     if sampling_units(len(labels), groups) > 1:
         differences = [
             weighted_figures(labels, probabilities, weights)[metric] - weighted_figures(labels, reference, weights)[metric]
-            for weights in _resampled_weights(len(labels), groups, resamples, seed)
+            for weights in resampled_weights(len(labels), groups, resamples, seed)
         ]
         gain["low"], gain["high"] = _percentiles(np.concatenate(differences), confidence) or (None, None)
     return gain
@@ -96,7 +96,7 @@ def _unit_of_record(record_count: int, groups: np.ndarray | None) -> np.ndarray:
     return np.unique(units, return_inverse=True)[1]
 
 
-def _resampled_weights(record_count: int, groups: np.ndarray | None, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def resampled_weights(record_count: int, groups: np.ndarray | None, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each record is drawn, float64 [resamples, records], some resamples at a time."""
     unit_of_record = _unit_of_record(record_count, groups)
     units = int(unit_of_record.max()) + 1

@@ -22,14 +22,15 @@ def weighted_figures(labels: np.ndarray, probabilities: np.ndarray, weights: np.
     require_records(labels, probabilities)
     total = weights.sum(axis=1)
     return {
-        **_figures_of_decisions(labels, probabilities, weights),
+        **figures_of_decisions(labels, probabilities, weights),
         **_figures_of_ranks(labels, probabilities, weights),
         "log_loss": weights @ surprises(labels, probabilities) / total,
         "ece": _calibration_errors(labels, probabilities, weights) / total,
     }
 
 
-def _figures_of_decisions(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+def figures_of_decisions(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Those of `weighted_figures` that need no more than the predicted classes, some ten times as fast."""
     class_count = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     support = _sums(weights, labels, class_count)
