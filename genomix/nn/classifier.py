@@ -56,8 +56,7 @@ class ModelSettings(BaseModel):
             raise ValueError(f"without a stem, embedding ({self.embedding}) and channels ({self.channels}) must be equal")
         if self.stem_kernel and self.stem_kernel % 2 == 0:
             raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
-        if self.channels % self.block.mixer.heads:
-            raise ValueError(f"channels ({self.channels}) must be a multiple of block.mixer.heads ({self.block.mixer.heads})")
+        self.block.mixer.check_channels(self.channels)
         return self
 
     @property
