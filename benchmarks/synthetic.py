@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from surroundings import commit, machine, versions
+from surroundings import commit, machine, versions, with_tuned_allocator
 from synthetic_plot import draw
 from torch import Tensor
 from torch.nn import functional as F
@@ -38,12 +38,12 @@ WIDTH, BATCH, STEPS, EVALUATED = 32, 40, 4000, 2000
 RATE, WARMUP, CLIP = 3e-3, 100, 1.0
 
 MODELS = {
-    "paramixer-cdil": MixerSettings(),
+    "paramixer-cdil": MixerSettings(links=3),
     "paramixer-chord": MixerSettings(protocol="chord"),
-    "static-cdil": MixerSettings(weights="static"),
+    "static-cdil": MixerSettings(weights="static", links=3),
     "static-chord": MixerSettings(weights="static", protocol="chord"),
     "attention": MixerSettings(kind="attention"),
-    "convolution": MixerSettings(kind="convolution"),
+    "convolution": MixerSettings(kind="convolution", links=3),
     "rotation": MixerSettings(kind="rotation", hidden=WIDTH),
     "none": MixerSettings(kind="none"),
 }
@@ -97,7 +97,7 @@ TASKS = {
 
 def network(task: str, model: str, length: int, readout: str) -> Regressor:
     block = BlockSettings(mixer=MODELS[model], norm=False, feed_forward=2 * WIDTH)
-    settings = RegressorSettings(max_length=length, channels=WIDTH, block=block, readout=readout)
+    settings = RegressorSettings(max_length=length, channels=WIDTH, block=block, readout=readout, pooled=2 * WIDTH)
     return Regressor(settings, *TASKS[task][3:])
 
 
@@ -197,6 +197,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULTS, help="file to add the rows to")
     parser.add_argument("--plot", action="store_true", help="draw the file's rows beside it, and train nothing")
     asked = parser.parse_args()
+    with_tuned_allocator()
     torch.set_num_threads(asked.threads)
     if asked.plot:
         draw(json.loads(asked.json.read_text()), asked.json.with_suffix(".svg"), BAR)
