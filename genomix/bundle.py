@@ -23,7 +23,6 @@ from genomix.card import model_card
 from genomix.data.augment import Strand
 from genomix.errors import DataError, InputMissing, UsageError
 from genomix.nn.classifier import Classifier, ModelSettings
-from genomix.nn.links import link_offsets
 from genomix.outputs import atomic_folder
 from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 
@@ -50,13 +49,6 @@ class Bundle:
     strand: Strand
     circular: bool
     provenance: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def offsets(self) -> tuple[tuple[int, ...], ...]:
-        """The links of each factor of a block."""
-        settings = self.model.settings
-        mixer = settings.block.mixer
-        return link_offsets(mixer.protocol, -(-settings.max_tokens // settings.patch), mixer.links)
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from genomix.nn.mixers import MixerSettings
+
 
 def model_card(description: dict[str, Any]) -> str:
     """The card of a model from its description (the content of `model.json`)."""
@@ -17,8 +19,8 @@ def _what(description: dict[str, Any]) -> str:
     return (
         f"# A genomix sequence classifier\n\n"
         f"Tells {len(classes)} classes apart: {named}.\n\n"
-        f"A Paramixer network of {description['weights']['parameters']:,} parameters on {kind}; "
-        f"{shape['blocks']} block(s), links {shape['block']['mixer']['protocol'].upper()}, positions of {shape['patch']} token(s)."
+        f"A network of {description['weights']['parameters']:,} parameters on {kind}; {shape['blocks']} block(s), "
+        f"mixer: {MixerSettings(**shape['block']['mixer']).summary}; positions of {shape['patch']} token(s)."
     )
 
 

@@ -110,8 +110,8 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
         model={
             "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
             "longest record read whole": f"{model.settings.max_tokens * result.bundle.tokenizer.stride:,} bases",
-            "links": model.settings.block.mixer.protocol.upper(),
-            "factors": str(len(result.bundle.offsets)),
+            "mixer": model.settings.block.mixer.summary,
+            "mixing steps a block": str(model.settings.block.mixer.steps(-(-model.settings.max_tokens // model.settings.patch))),
             "ends": "joined (circular molecules)" if dataset.circular else "open (linear molecules)",
             "strands": result.bundle.strand,
         },

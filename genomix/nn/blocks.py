@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from genomix.nn.layers import ChannelNorm, Pointwise, perceptron
-from genomix.nn.mixers import MixerSettings, Paramixer
+from genomix.nn.mixers import MixerSettings, build_mixer
 
 
 class BlockSettings(BaseModel):
@@ -36,7 +36,7 @@ class Block(nn.Module):
         self.residual = settings.residual
         self.norm = ChannelNorm(channels) if settings.norm else nn.Identity()
         self.value_dropout = nn.Dropout(settings.value_dropout)
-        self.mixer = Paramixer(channels, max_length, settings.mixer)
+        self.mixer = build_mixer(settings.mixer, channels, max_length)
         self.gate = nn.Sequential(Pointwise(channels, channels), nn.SiLU()) if settings.gate else None
         self.out = Pointwise(channels, channels) if settings.gate else nn.Identity()
         self.mixed_dropout = nn.Dropout(settings.mixed_dropout)

@@ -68,8 +68,7 @@ class ModelSettings(BaseModel):
             raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
         if self.codon and self.patch % PHASES:
             raise ValueError(f"with reading frames (codon above 0) patch must be a multiple of {PHASES}, got {self.patch}")
-        if self.channels % self.block.mixer.heads:
-            raise ValueError(f"channels ({self.channels}) must be a multiple of block.mixer.heads ({self.block.mixer.heads})")
+        self.block.mixer.check_channels(self.channels)
         return self
 
     @property

@@ -3,42 +3,18 @@
     v = g(values);   for m = 1 .. M:   v <- W_m v + v,   row i of W_m has at its links the outputs of f_m(source at position i)
 
 Source: Yu, Khalitov, Cheng, Yang, "Paramixer", CVPR 2022, arXiv 2204.10670, equation 2 and section 3. Beyond the paper: several heads, which share a
-perceptron but have their own link weights, and records of any length in one batch (see `genomix.nn.links`).
+perceptron but have their own link weights, and records of any length in one batch (see `genomix.nn.links`). With static weights f_m is a constant: what is learned is one
+weight a link and head, the same at every position of every record.
 """
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from genomix.nn.layers import Pointwise, perceptron
-from genomix.nn.links import Protocol, factor_reach, link_offsets
+from genomix.nn.links import factor_reach, link_offsets
+from genomix.nn.mixers.settings import MixerSettings
 from genomix.nn.ops import link_mix
-
-
-class MixerSettings(BaseModel):
-    """Shape of a Paramixer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    protocol: Protocol = "cdil"
-    """Which positions a factor links."""
-    links: int = Field(default=5, ge=3)
-    """Links a position, CDIL only (odd); CHORD's follow from the length."""
-    heads: int = Field(default=4, ge=1)
-    """Runs of channels with link weights of their own."""
-    hidden: int = Field(default=16, ge=1)
-    """Width of each link perceptron's hidden layer."""
-    value_hidden: int = Field(default=0, ge=0)
-    """Width of the value perceptron's hidden layer; 0 is a plain linear layer."""
-    start: str = Field(default="average", pattern="^(average|random)$")
-    """Link weights at the start: near an average over the links at every scale, or as PyTorch initialises linear layers (the published way)."""
-
-    @model_validator(mode="after")
-    def _odd_links(self) -> "MixerSettings":
-        if self.links % 2 == 0:
-            raise ValueError(f"links must be odd (a position, and as many on either side), got {self.links}")
-        return self
 
 
 class Paramixer(nn.Module):
@@ -50,14 +26,13 @@ class Paramixer(nn.Module):
 
     def __init__(self, channels: int, max_length: int, settings: MixerSettings) -> None:
         super().__init__()
-        if channels % settings.heads:
-            raise ValueError(f"{channels} channels can't be shared out to {settings.heads} heads")
+        settings.check_channels(channels)
         self.heads = settings.heads
         self.offsets = link_offsets(settings.protocol, max_length, settings.links)
         self.reach = factor_reach(settings.protocol, len(self.offsets), settings.links)
         hidden = settings.value_hidden
         self.value = perceptron(channels, hidden, channels) if hidden else Pointwise(channels, channels)
-        self.factors = nn.ModuleList(self._factor(channels, len(links), settings) for links in self.offsets)
+        self.factors = nn.ModuleList(_factor(channels, len(links), settings) for links in self.offsets)
 
     def forward(
         self,
@@ -78,11 +53,26 @@ class Paramixer(nn.Module):
             mixed = mixed + link_mix(mixed, weights, taking_part, circular, offsets)
         return mixed
 
-    @staticmethod
-    def _factor(channels: int, links: int, settings: MixerSettings) -> nn.Sequential:
-        """The perceptron f_m: a position's channels -> the weights of its links, for every head."""
-        last = Pointwise(settings.hidden, settings.heads * links)
-        if settings.start == "average":
-            nn.init.normal_(last.weight, std=0.5 / settings.hidden**0.5 / links)
-            nn.init.constant_(last.bias, 0.5 / links)
-        return nn.Sequential(Pointwise(channels, settings.hidden), nn.GELU(), last)
+
+class StaticWeights(nn.Module):
+    """A factor's link weights as parameters: what stands in for its perceptron when nothing is computed from the data."""
+
+    def __init__(self, links: int, settings: MixerSettings) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((settings.heads * links, 1), 0.5 / links))
+        if settings.start == "random":
+            nn.init.uniform_(self.weight, -(links**-0.5), links**-0.5)  # as PyTorch starts a depthwise convolution of so many taps
+
+    def forward(self, source: Float[Tensor, "batch channel position"]) -> Float[Tensor, "batch weights position"]:
+        return self.weight.expand(len(source), -1, source.shape[2])
+
+
+def _factor(channels: int, links: int, settings: MixerSettings) -> nn.Module:
+    """The perceptron f_m, or the constants in its place: a position's channels -> the weights of its links, for every head."""
+    if settings.weights == "static":
+        return StaticWeights(links, settings)
+    last = Pointwise(settings.hidden, settings.heads * links)
+    if settings.start == "average":
+        nn.init.normal_(last.weight, std=0.5 / settings.hidden**0.5 / links)
+        nn.init.constant_(last.bias, 0.5 / links)
+    return nn.Sequential(Pointwise(channels, settings.hidden), nn.GELU(), last)

@@ -1,0 +1,89 @@
+"""Which mixer, and its shape. One flat table serves all kinds; an option that the kind has no use for must stay at its default."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from genomix.nn.links import Protocol, factor_count
+
+Kind = Literal["paramixer", "attention", "convolution", "rotation", "none"]
+
+_OPTIONS: dict[Kind, frozenset[str]] = {
+    "paramixer": frozenset({"protocol", "weights", "links", "heads", "hidden", "value_hidden", "start"}),
+    "attention": frozenset({"heads"}),
+    "convolution": frozenset({"links"}),
+    "rotation": frozenset({"hidden"}),
+    "none": frozenset(),
+}
+"""What each kind reads."""
+
+
+class MixerSettings(BaseModel):
+    """Shape of a mixer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind = "paramixer"
+    """How positions exchange values: Paramixer, softmax attention, dilated convolutions (CDIL-CNN), rotations (ChordMixer), or not at all. An option that a kind has no use for must stay at its default."""
+    protocol: Protocol = "cdil"
+    """Which positions a factor of a Paramixer links."""
+    weights: Literal["computed", "static"] = "computed"
+    """Link weights of a Paramixer: computed at each position by a perceptron, or learned, one a link and head, and the same everywhere."""
+    links: int = Field(default=5, ge=3)
+    """Links a position of a Paramixer with CDIL, or taps of a dilated convolution (odd); CHORD's links follow from the length."""
+    heads: int = Field(default=4, ge=1)
+    """Runs of channels with link weights, or attention, of their own."""
+    hidden: int = Field(default=16, ge=1)
+    """Width of the hidden layer of each link perceptron, or of each perceptron between two rotations."""
+    value_hidden: int = Field(default=0, ge=0)
+    """Width of the hidden layer of a Paramixer's value perceptron; 0 is a plain linear layer."""
+    start: Literal["average", "random"] = "average"
+    """Link weights of a Paramixer at the start: near an average over the links at every scale, or as PyTorch initialises linear layers (the published way)."""
+
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> "MixerSettings":
+        if self.links % 2 == 0:
+            raise ValueError(f"links must be odd (a position, and as many on either side), got {self.links}")
+        for name in sorted(self._without_effect()):
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default:
+                raise ValueError(f"{name} = {getattr(self, name)} has no effect on this mixer ({self.summary}); leave it at {default}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_what_has_effect(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if name not in self._without_effect()}
+
+    def _without_effect(self) -> set[str]:
+        unread = type(self).model_fields.keys() - _OPTIONS[self.kind] - {"kind"}
+        if self.kind == "paramixer" and self.protocol == "chord":
+            unread |= {"links"}
+        if self.kind == "paramixer" and self.weights == "static":
+            unread |= {"hidden"}
+        return unread
+
+    @property
+    def summary(self) -> str:
+        """The kind in words, for reports and cards."""
+        links = f"Paramixer, {self.protocol.upper()} links" + (", static" if self.weights == "static" else "")
+        names = {"attention": "softmax attention", "convolution": "dilated convolution", "rotation": "rotation", "none": "none"}
+        return names.get(self.kind, links)
+
+    def steps(self, max_length: int) -> int:
+        """How often records of `max_length` positions exchange values: factors, layers, or attention's once."""
+        if self.kind == "rotation":
+            return (max_length - 1).bit_length()
+        if self.kind in {"paramixer", "convolution"}:
+            return factor_count(self.protocol, max_length, self.links)
+        return int(self.kind == "attention")
+
+    def check_channels(self, channels: int) -> None:
+        """Whether a block of so many channels can have this mixer.
+
+        Raises:
+            ValueError: the channels can't be shared out to the heads.
+        """
+        if "heads" in _OPTIONS[self.kind] and channels % self.heads:
+            raise ValueError(f"channels ({channels}) must be a multiple of block.mixer.heads ({self.heads})")
+        if self.kind == "attention" and channels // self.heads % 2:
+            raise ValueError(f"attention turns pairs of channels: channels / block.mixer.heads must be even, got {channels} / {self.heads}")
