@@ -17,7 +17,7 @@ class AugmentSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    substitutions: float = Field(default=0.2, ge=0, le=1)
+    substitutions: float = Field(default=0.05, ge=0, le=1)
     """Largest fraction of bases substituted; each record draws its own fraction, evenly from 0 to this."""
     whole: int = Field(default=32_768, ge=1)
     """Longest record, in bases, that is always seen whole; of a longer one a random stretch is seen, from this long to all of it, every doubling of the
@@ -63,6 +63,15 @@ def _crop(codes: np.ndarray, rng: np.random.Generator, whole: int, max_bases: in
         wanted = int(np.exp(rng.uniform(np.log(whole), np.log(longest))))
     start = int(rng.integers(len(codes) - wanted + 1))
     return codes[start : start + wanted]
+
+
+def mean_length(lengths: np.ndarray, settings: AugmentSettings, max_bases: int) -> float:
+    """Bases that a record is seen with on average, over records of these lengths."""
+    longest = np.minimum(lengths, max_bases).astype(np.float64)
+    ratio = np.maximum(longest / settings.whole, 1.0)
+    # The mean of a length drawn evenly on a logarithmic scale.
+    seen = np.where(ratio > 1, (longest - settings.whole) / np.log(np.where(ratio > 1, ratio, np.e)), longest)
+    return float(seen.mean())
 
 
 def _substitute(codes: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genomix.data.augment import AugmentSettings, Strand, augment
+from genomix.data.augment import AugmentSettings, Strand, augment, mean_length
 from genomix.data.balance import Draws, draw_all, draw_balanced
 from genomix.data.store import Dataset
 from genomix.tokenizers import Tokenizer
@@ -152,6 +152,12 @@ class TrainingBatches:
     def steps(self, epoch: int = 0) -> int:
         """Updates of an epoch."""
         return -(-len(self.draws(epoch).places) // self.max_records)
+
+    @property
+    def tokens_per_update(self) -> float:
+        """About how many tokens an update reads."""
+        seen = mean_length(self.dataset.lengths[self.indices], self.augmenting, self.max_bases)
+        return seen / self.tokenizer.stride * min(self.max_records, len(self.indices))
 
     def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[list[Batch]]:
         """The parts of each update of an epoch from step `start` on; every `world`-th one, beginning at `rank`."""

@@ -52,11 +52,11 @@ class ModelSettings(BaseModel):
     pooled: int = Field(default=256, ge=1)
     """Channels of the mean pooling."""
     peak: bool = True
-    """Pool each channel's largest value beside its mean."""
-    composition: int = Field(default=256, ge=0)
-    """Scores of the record's k-mer frequencies that the head gets too; 0 leaves this branch out."""
+    """Pool each channel's tilted mean, in which large values weigh more, beside its mean."""
+    composition: bool = True
+    """Start from what a logistic regression on k-mer frequencies says of a record; the network learns to correct it."""
     head_norm: bool = True
-    """Standardise the pooled channels over the batch (running averages when predicting)."""
+    """Standardise the pooled channels over the records seen (running averages)."""
     head_dropout: float = Field(default=0.5, ge=0, lt=1)
     """Dropout before the last layer."""
 
@@ -95,15 +95,15 @@ class Classifier(nn.Module):
         self.frames = self._frames(vocabulary) if settings.codon else None
         self.blocks = nn.ModuleList(Block(settings.channels, positions, settings.block) for _ in range(settings.blocks))
         self.pooling = self._pooling(positions)
-        features = self.pooling.features + settings.composition
-        self.composition = Composition(vocabulary, settings.composition) if settings.composition else None
-        self.head = self._head(features, classes)
+        self.composition = Composition(vocabulary, classes) if settings.composition else None
+        self.head = self._head(self.pooling.features, classes)
 
     def forward(
         self,
         tokens: Int[Tensor, "batch token"],
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
+        composition: Float[Tensor, "batch class"] | None = None,
     ) -> Float[Tensor, "batch class"]:
         """Logits.
 
@@ -111,6 +111,7 @@ class Classifier(nn.Module):
             tokens: ids, padded on the right with -1.
             lengths: tokens of each record, from 1.
             circular: whether the record's two ends are joined.
+            composition: taken for the composition branch's answer, which it must not give of records that it was fitted on.
         """
         embedded = self.embedding(tokens)
         positions = torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
@@ -123,9 +124,10 @@ class Classifier(nn.Module):
         for block in self.blocks:
             hidden = block(hidden, positions, circular)
         pooled = self.pooling(hidden, positions)
-        if self.composition is not None:
-            pooled = torch.cat([pooled, self.composition(tokens, lengths)], dim=1)
-        return self.head(pooled)
+        logits = self.head(pooled)
+        if self.composition is None:
+            return logits
+        return logits + (self.composition(tokens) if composition is None else composition)
 
     def _frames(self, vocabulary: int) -> FrameStem:
         settings = self.settings
@@ -145,4 +147,8 @@ class Classifier(nn.Module):
 
     def _head(self, features: int, classes: int) -> nn.Sequential:
         norm = [FeatureNorm(features)] if self.settings.head_norm else []
-        return nn.Sequential(*norm, nn.Dropout(self.settings.head_dropout), nn.Linear(features, classes))
+        last = nn.Linear(features, classes)
+        if self.settings.composition:  # the untrained network is the regression
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        return nn.Sequential(*norm, nn.Dropout(self.settings.head_dropout), last)

@@ -1,29 +1,58 @@
-"""What a record is made of: its k-mer frequencies as scores, whatever their order."""
+"""What a record's k-mer frequencies say by themselves, whatever their order: the answer that the rest of the network corrects."""
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+LEAST = -8.0
+"""Lowest log probability that composition gives: the rest of the network must be able to overrule it."""
+
 
 class Composition(nn.Module):
-    """A record's token frequencies, mapped to `outputs` scores whose mean square is made 1: what a record is like, not how far it is from all others.
+    """A fitted logistic regression on token frequencies (see `genomix.train.composition`), as log probabilities [batch, class]; all equal before the fit.
 
-    One count a token and one small product a record: cheap however many scores there are. Tokens below zero are padding.
+    Its numbers are buffers: gradients do not change them. The last token id is the unknown k-mer, which is not counted, as padding below zero is not.
 
     Args:
         vocabulary: token ids run from 0 to vocabulary - 1.
     """
 
-    def __init__(self, vocabulary: int, outputs: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.weight = nn.Parameter(torch.randn(vocabulary, outputs) * 0.02)
+    weight: Tensor
+    bias: Tensor
+    power: Tensor
+    partner: Tensor
 
-    def forward(self, tokens: Int[Tensor, "batch token"], lengths: Int[Tensor, " batch"]) -> Float[Tensor, "batch outputs"]:
-        """`lengths` counts each record's tokens, from 1."""
-        counts = self.weight.new_zeros(len(tokens), len(self.weight) + 1)
-        ids = torch.where(tokens < 0, len(self.weight), tokens).long()  # padding has a column of its own, which is left out
-        counts.scatter_add_(1, ids, torch.ones((), dtype=counts.dtype, device=counts.device).expand(ids.shape))
-        scores = torch.addmm(self.bias, counts[:, :-1] / lengths[:, None], self.weight)
-        return F.rms_norm(scores, scores.shape[1:])
+    def __init__(self, vocabulary: int, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(vocabulary - 1, classes))
+        self.register_buffer("bias", torch.zeros(classes))
+        self.register_buffer("power", torch.ones(()))
+        self.register_buffer("partner", torch.arange(vocabulary - 1))
+
+    def fill(self, weight: Tensor, bias: Tensor, *, power: float, partner: Tensor) -> None:
+        """Take over a fit on frequencies^power.
+
+        Args:
+            weight: float [token, class].
+            bias: float [class].
+            partner: int [token], each token's reverse complement; its own number where strands are counted apart.
+        """
+        self.weight.copy_(weight)
+        self.bias.copy_(bias)
+        self.power.fill_(power)
+        self.partner.copy_(partner)
+
+    def forward(self, tokens: Int[Tensor, "batch token"]) -> Float[Tensor, "batch class"]:
+        known = len(self.weight)
+        counts = self.weight.new_zeros(len(tokens), known + 1)
+        ids = torch.where(tokens < 0, known, tokens).long()  # padding is counted with the unknown k-mer, and left out with it
+        counts.scatter_add_(1, ids, counts.new_ones(()).expand(ids.shape))
+        shares = counts[:, :known] / counts[:, :known].sum(1, keepdim=True).clamp(min=1)
+        shares = (shares + shares[:, self.partner]) / 2
+        return bounded(torch.addmm(self.bias, shares**self.power, self.weight))
+
+
+def bounded(logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+    """Log probabilities, none below `LEAST`."""
+    return F.log_softmax(logits, dim=1).clamp(min=LEAST)

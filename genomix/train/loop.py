@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from genomix.data.batches import Batch, TrainingBatches
 from genomix.errors import Interrupted, SettingsError
+from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import save_checkpoint
 from genomix.train.history import History
 from genomix.train.settings import TrainSettings
@@ -44,7 +45,13 @@ class Progress:
     """Lowest validation loss so far."""
     best_step: int = 0
     waited: int = 0
-    """Validations since then."""
+    """Validations since then, those left out at which the network had not yet learnt anything."""
+    losses: float = 0.0
+    """Sum of the training losses since the last validation."""
+    counted: int = 0
+    """How many these are."""
+    first_loss: float | None = None
+    """The mean training loss before the first validation."""
 
 
 @dataclass(slots=True)
@@ -58,11 +65,16 @@ class Training:
     batches: TrainingBatches
     loss: nn.Module
     steps: int
+    validations: int
     settings: TrainSettings
     checkpoints: Path
     fingerprint: str
     """Names the data and settings that a checkpoint belongs to."""
     progress: Progress
+    average: AveragedWeights
+    """What is validated."""
+    composition: Tensor | None
+    """What the composition branch is to say of each record of the dataset in training, [record, class]; None leaves it to the branch."""
     best: dict[str, Tensor]
     """Weights with the lowest validation loss."""
 
@@ -75,6 +87,7 @@ class Training:
         return {
             "fingerprint": self.fingerprint,
             "model": self.model.state_dict(),
+            "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
@@ -83,6 +96,7 @@ class Training:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.progress = Progress(**state["progress"])
@@ -100,14 +114,25 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
         SettingsError: the loss or a gradient is not finite; the step was not taken.
     """
     progress, settings = training.progress, training.settings
-    every = max(1, training.steps // settings.validations)
+    every = max(1, training.steps // training.validations)
     with _stop_requests() as stop_requested:
+        if validate and progress.step == 0 and training.composition is not None:
+            _validate(training, validate, history)  # what composition knows already is the first candidate
         for parts in _updates(training):
             started, rate = time.perf_counter(), training.learning_rate
             loss = _step(training, parts)
             progress.step += 1
+            progress.losses, progress.counted = progress.losses + loss, progress.counted + 1
+            training.average.update(training.model, progress.step)
             seconds = time.perf_counter() - started
-            history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, lengths=torch.cat([part.lengths for part in parts]), seconds=seconds)
+            history.step(
+                progress.step,
+                progress.epoch,
+                loss=loss,
+                learning_rate=rate,
+                lengths=torch.cat([part.lengths for part in parts]),
+                seconds=seconds,
+            )
             if validate and (progress.step % every == 0 or progress.step == training.steps):
                 _validate(training, validate, history)
             stopping = _any_process(training.fabric, asked=stop_requested())
@@ -120,7 +145,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     if progress.waited >= settings.patience:
         _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
     if validate is None:
-        training.best, progress.best_step = _weights(training.model), progress.step
+        training.best, progress.best_step = _weights(training.average.network), progress.step
     _save(training)
 
 
@@ -148,8 +173,9 @@ def _step(training: Training, parts: Sequence[Batch]) -> float:
     training.optimizer.zero_grad(set_to_none=True)
     records, loss = sum(len(part.labels) for part in parts), 0.0
     for number, part in enumerate(parts, start=1):
-        with fabric.no_backward_sync(training.model, enabled=number < len(parts)):
-            partial = training.loss(training.model(part.tokens, part.lengths, part.circular), part.labels) / records
+        with fabric.no_backward_sync(training.model, enabled=number < len(parts)):  # type: ignore[arg-type]  # what fabric.setup gave
+            known = None if training.composition is None else training.composition[list(part.records)]
+            partial = training.loss(training.model(part.tokens, part.lengths, part.circular, known), part.labels) / records
             fabric.backward(partial)
         loss += float(partial.detach())
     norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
@@ -184,18 +210,32 @@ def _any_process(fabric: Fabric, *, asked: bool) -> bool:
 
 def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:
     progress = training.progress
-    training.model.eval()
     try:
         figures = validate()
     except FloatingPointError as error:
         raise _diverged(f"after step {progress.step}: {error}") from error
-    better = figures["loss"] < progress.best_loss
+    better, learnt = figures["loss"] < progress.best_loss, _has_learnt(progress)
     if better:
         progress.best_loss, progress.best_step, progress.waited = figures["loss"], progress.step, 0
-        training.best = _weights(training.model)
-    else:
+        training.best = _weights(training.average.network)
+    elif learnt:
         progress.waited += 1
+    progress.losses, progress.counted = 0.0, 0
     history.validation(progress.step, progress.epoch, figures, best=better)
+
+
+_LEARNT = 0.8
+"""Fraction of its first value to which the training loss has fallen in a network that has learnt something."""
+
+
+def _has_learnt(progress: Progress) -> bool:
+    """Whether a validation loss that does not fall tells of learning by heart: where order matters, nothing falls for hundreds of steps, then all does."""
+    if not progress.counted:
+        return False
+    mean = progress.losses / progress.counted
+    if progress.first_loss is None:
+        progress.first_loss = mean
+    return mean < _LEARNT * progress.first_loss
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

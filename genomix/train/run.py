@@ -27,13 +27,15 @@ from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest
+from genomix.train.composition import fit_composition
 from genomix.train.history import History
 from genomix.train.loop import Progress, Training, fit
 from genomix.train.optim import build_optimizer, build_schedule
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.settings import TrainSettings
-from genomix.train.start import start_embedding
+from genomix.train.start import LONGEST_SPECTRAL_K, start_embedding
 
 _log = logging.getLogger(__name__)
 
@@ -77,14 +79,17 @@ def train(
         _resume(training)
     validation = dataset.indices("validation")
     scorer = Scorer(
-        training.model,
+        training.average.network,
         bundle.tokenizer,
         max_tokens=recipe.model.max_tokens,
         strand=recipe.strand,
         circular=dataset.circular,
         settings=_predicting(settings),
     )
-    validate = (lambda: _read_split(scorer, dataset, validation)) if len(validation) else None
+    weights = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
+    if settings.balance == "none":
+        weights = np.ones(len(weights))
+    validate = (lambda: _read_split(scorer, dataset, validation, weights)) if len(validation) else None
     if training.fabric.is_global_zero:
         write_provenance(folder, describe_run(dataset))
     with History(
@@ -125,11 +130,17 @@ def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: To
     return model.model_copy(update={"max_tokens": min(model.max_tokens, rounded)})
 
 
-def step_count(settings: TrainSettings, batches_per_epoch: int) -> int:
+def step_count(settings: TrainSettings, updates_per_epoch: int, tokens_per_update: float) -> int:
     """Updates of the whole run."""
     if settings.steps:
         return settings.steps
-    return min(settings.most_steps, max(settings.fewest_steps, settings.epochs * batches_per_epoch))
+    most = min(settings.most_steps, settings.epochs * updates_per_epoch, int(settings.most_tokens / tokens_per_update))
+    return max(settings.fewest_steps, most)
+
+
+def validation_count(settings: TrainSettings, training_tokens: float, validation_tokens: float) -> int:
+    """How often the validation split is read: less often where reading it costs more than training, but enough to choose from."""
+    return int(min(settings.validations, max(settings.validations / 2, training_tokens / max(1.0, validation_tokens))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +160,24 @@ class _Recipe:
 
 def _decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> _Recipe:
     longest = int(dataset.lengths[records].max())
+    model = _fitting_branches(model, tokenizer)
     model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
     return _Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
+
+
+def _fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> ModelSettings:
+    """Without the branches that these tokens can't serve: codons need letters in order, one after the other, and composition a table of all k-mers."""
+    plain = tokenizer.kind == "kmer" and not tokenizer.canonical and tokenizer.stride == 1
+    off: dict[str, Any] = {}
+    if model.codon and not (plain and tokenizer.k >= 3):
+        off["codon"] = 0
+    if model.composition and not (plain and tokenizer.k <= LONGEST_SPECTRAL_K):
+        off["composition"] = False
+    if off:
+        _log.warning(
+            "these tokens serve no %s branch: left out", " and no ".join("reading-frame" if name == "codon" else name for name in off)
+        )
+    return model.model_copy(update=off)
 
 
 def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Path) -> tuple[Training, Bundle]:
@@ -162,6 +189,8 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
     ):
         _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
     factors = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
+    counted = np.ones(len(factors)) if settings.balance == "none" else factors
+    composition = _composition(model, dataset, records, recipe, counted)
     batches = _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None)
     per_epoch = batches.steps() // fabric.world_size
     if per_epoch == 0:
@@ -169,7 +198,8 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
             f"an epoch has {batches.steps()} updates, too few for {fabric.world_size} processes",
             hint="fewer train.devices, or a smaller train.max_records",
         )
-    steps = step_count(settings, per_epoch)
+    steps = step_count(settings, per_epoch, batches.tokens_per_update)
+    held_out = float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
     training = Training(
@@ -180,14 +210,23 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
         batches=batches,
         loss=nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum").to(fabric.device),
         steps=steps,
+        validations=validation_count(settings, steps * batches.tokens_per_update, held_out),
         settings=settings,
         checkpoints=folder / "checkpoints",
         fingerprint=recipe.fingerprint(dataset),
         progress=Progress(),
+        average=AveragedWeights(model, memory=settings.average),
+        composition=None if composition is None else composition.to(fabric.device),
         best={},
     )
     _announce(model, dataset, records, training)
     return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
+
+
+def _composition(model: Classifier, dataset: Dataset, records: np.ndarray, recipe: _Recipe, weights: np.ndarray) -> torch.Tensor | None:
+    if model.composition is None:
+        return None
+    return fit_composition(model, dataset, records, recipe.tokenizer.k, strand=recipe.strand, seed=recipe.training.seed, weights=weights)
 
 
 def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarray:
@@ -231,9 +270,12 @@ def _predicting(settings: TrainSettings) -> PredictSettings:
     return PredictSettings(token_budget=settings.token_budget)
 
 
-def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> dict[str, float]:
-    figures = headline(dataset.label_ids[indices], split_probabilities(scorer, dataset, indices))
-    return {"loss": figures["log_loss"], **{name: figures[name] for name in ("accuracy", "macro_f1")}}
+def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Figures of a split; the loss weighs records as training does."""
+    labels, probabilities = dataset.label_ids[indices], split_probabilities(scorer, dataset, indices)
+    figures = headline(labels, probabilities)
+    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
+    return {"loss": float(np.average(losses, weights=weights[labels])), **{name: figures[name] for name in ("accuracy", "macro_f1")}}
 
 
 def _resume(training: Training) -> None:

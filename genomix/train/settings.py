@@ -22,8 +22,10 @@ class TrainSettings(BaseModel):
     """Times that each training record is seen, where `steps` is 0."""
     fewest_steps: int = Field(default=300, ge=1)
     """Updates that a small data set gets all the same."""
-    most_steps: int = Field(default=3_000, ge=1)
+    most_steps: int = Field(default=1_500, ge=1)
     """Updates that a large data set stops at."""
+    most_tokens: int = Field(default=250_000_000, ge=1)
+    """Tokens after which long records stop, once `fewest_steps` are done: minutes on two cores; worth raising on an accelerator."""
     token_budget: int = Field(default=262_144, ge=1)
     """Tokens of a padded batch."""
     max_records: int = Field(default=16, ge=1)
@@ -40,6 +42,8 @@ class TrainSettings(BaseModel):
     """Largest norm of a gradient."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a label that is spread over all classes."""
+    average: int = Field(default=100, ge=1)
+    """Updates whose weights are averaged to the weights that are validated and kept; 1 keeps the last ones as they are."""
     balance: Literal["weights", "sampling", "none"] = "weights"
     """How small classes count like large ones: `weights` multiplies a record's loss by the inverse of its class's frequency, `sampling` draws the record
     that much more often; none leaves the frequencies as they are."""
@@ -48,7 +52,7 @@ class TrainSettings(BaseModel):
     embedding_start: Literal["spectral", "random"] = "spectral"
     """Start the k-mer embedding from the training records' k-mer frequencies (k up to 7, no labels used), or at random."""
     validations: int = Field(default=20, ge=1)
-    """How many times the validation split is read in a whole run."""
+    """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training."""
     patience: int = Field(default=10, ge=1)
     """Validations in a row without a lower loss after which training stops."""
     checkpoint_steps: int = Field(default=100, ge=1)

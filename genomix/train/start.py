@@ -30,7 +30,7 @@ _NEGLIGIBLE = 1e-3
 def start_embedding(
     model: Classifier, dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, *, strand: Strand, seed: int
 ) -> bool:
-    """Write the spectral start into the model's embedding and composition; False, with the weights untouched, where it does not apply."""
+    """Write the spectral start into the model's embedding; False, with the weights untouched, where it does not apply."""
     if tokenizer.kind != "kmer" or tokenizer.canonical or tokenizer.k > LONGEST_SPECTRAL_K or len(records) < 2:
         return False
     rng = np.random.default_rng((seed, 1))
@@ -38,10 +38,6 @@ def start_embedding(
     frequencies = kmer_frequencies(dataset, np.sort(sample), tokenizer.k, strand)
     generator = torch.Generator().manual_seed(seed)
     _fill(model.embedding.weight, spectral_loadings(frequencies, model.embedding.weight.shape[1]), generator)
-    if (composition := model.composition) is not None:
-        _fill(composition.weight, spectral_loadings(frequencies, composition.weight.shape[1]), generator)
-        with torch.no_grad():
-            composition.bias.copy_(-torch.from_numpy(frequencies.mean(0)).float() @ composition.weight[: frequencies.shape[1]])
     _log.info("spectral start: %d records' %d-mer frequencies", len(sample), tokenizer.k)
     return True
 
