@@ -103,7 +103,6 @@ class Classifier(nn.Module):
         tokens: Int[Tensor, "batch token"],
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
-        composition: Float[Tensor, "batch class"] | None = None,
     ) -> Float[Tensor, "batch class"]:
         """Logits.
 
@@ -111,11 +110,30 @@ class Classifier(nn.Module):
             tokens: ids, padded on the right with -1.
             lengths: tokens of each record, from 1.
             circular: whether the record's two ends are joined.
-            composition: taken for the composition branch's answer, which it must not give of records that it was fitted on.
         """
-        embedded = self.embedding(tokens)
+        logits = self.head(self.pooled(tokens, lengths, circular))
+        return logits if self.composition is None else logits + self.composition(tokens)
+
+    def pooled(
+        self,
+        tokens: Int[Tensor, "batch token"],
+        lengths: Int[Tensor, " batch"],
+        circular: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, "batch feature"]:
+        """What the head decides by. Records of a batch do not meet before the head, so an update's records may come here in parts."""
         positions = torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
-        hidden = embedded if self.position_table is None else embedded + self.position_table[:, : embedded.shape[2]]
+        return self.pooling(self.body(tokens, positions, circular), positions)
+
+    def body(
+        self,
+        tokens: Int[Tensor, "batch token"],
+        positions: Int[Tensor, " batch"],
+        circular: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, "batch channel position"]:
+        """The last block's hidden layer; `positions` counts each record's patches."""
+        hidden = self.embedding(tokens)
+        if self.position_table is not None:
+            hidden = hidden + self.position_table[:, : hidden.shape[2]]
         hidden = self.embedding_dropout(hidden)
         if self.stem is not None:
             hidden = self.stem(hidden, positions, circular)
@@ -123,11 +141,7 @@ class Classifier(nn.Module):
             hidden = hidden + self.frames(tokens, positions, circular)
         for block in self.blocks:
             hidden = block(hidden, positions, circular)
-        pooled = self.pooling(hidden, positions)
-        logits = self.head(pooled)
-        if self.composition is None:
-            return logits
-        return logits + (self.composition(tokens) if composition is None else composition)
+        return hidden
 
     def _frames(self, vocabulary: int) -> FrameStem:
         settings = self.settings

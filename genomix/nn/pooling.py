@@ -44,35 +44,13 @@ class FlattenPooling(nn.Module):
         return torch.flatten(F.pad(hidden, (0, self.max_length - hidden.shape[2])).transpose(1, 2), 1)
 
 
-class FeatureNorm(nn.Module):
-    """Standardise each feature by running averages over the records seen, in training too.
+class FeatureNorm(nn.BatchNorm1d):
+    """Standardise each feature over the batch in training, by running averages otherwise and where the batch is a single record, which has no spread.
 
-    A batch's own averages (batch normalisation) would take away what its records have in common, and records of one length often have their class in common.
+    A batch must be a fair sample: where its records have their length, and so their class, in common, that is what would be taken away.
     """
 
-    mean: Tensor
-    square: Tensor
-    seen: Tensor
-
-    def __init__(self, features: int, *, memory: int = 800, largest: float = 6.0) -> None:
-        super().__init__()
-        self.memory, self.largest = memory, largest
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("square", torch.ones(features))
-        self.register_buffer("seen", torch.zeros(()))
-
     def forward(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
-        if self.training:
-            self._remember(features.detach())
-        spread = (self.square - self.mean.square()).clamp(min=1e-6).sqrt()
-        return ((features - self.mean) / spread).clamp(-self.largest, self.largest) * self.weight + self.bias
-
-    @torch.no_grad()
-    def _remember(self, features: Float[Tensor, "batch feature"]) -> None:
-        """Averages over all records at first, later over about the last `memory`."""
-        self.seen.add_(len(features)).clamp_(max=self.memory)
-        rate = len(features) / self.seen
-        self.mean.lerp_(features.mean(0), rate)
-        self.square.lerp_(features.square().mean(0), rate)
+        if self.training and len(features) == 1:
+            return F.batch_norm(features, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps)
+        return super().forward(features)

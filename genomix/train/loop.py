@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from genomix.data.batches import Batch, TrainingBatches
 from genomix.errors import Interrupted, SettingsError
+from genomix.nn.classifier import Classifier
 from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import save_checkpoint
 from genomix.train.history import History
@@ -59,7 +60,9 @@ class Training:
     """What the loop works on."""
 
     fabric: Fabric
+    network: Classifier
     model: nn.Module
+    """The network as an `Update`, set up by Fabric."""
     optimizer: Optimizer
     schedule: LambdaLR
     batches: TrainingBatches
@@ -103,6 +106,26 @@ class Training:
         self.best = state["best"]
 
 
+class Update(nn.Module):
+    """A network that answers all of an update's records: each part for itself up to the head, which sees them together."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, parts: Sequence[Batch], composition: Tensor | None) -> Tensor:
+        """Logits [record, class], part after part.
+
+        Args:
+            composition: what the composition branch is to say of each record; None leaves it to the branch.
+        """
+        network = self.network
+        logits = network.head(torch.cat([network.pooled(part.tokens, part.lengths, part.circular) for part in parts]))
+        if network.composition is None:
+            return logits
+        return logits + (torch.cat([network.composition(part.tokens) for part in parts]) if composition is None else composition)
+
+
 def fit(training: Training, validate: Callable[[], dict[str, float]] | None, history: History) -> None:
     """Train until the steps are done or validation stops improving; `training.best` then holds the weights to use.
 
@@ -123,7 +146,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             loss = _step(training, parts)
             progress.step += 1
             progress.losses, progress.counted = progress.losses + loss, progress.counted + 1
-            training.average.update(training.model, progress.step)
+            training.average.update(training.network, progress.step)
             seconds = time.perf_counter() - started
             history.step(
                 progress.step,
@@ -171,19 +194,16 @@ def _step(training: Training, parts: Sequence[Batch]) -> float:
     training.model.train()
     torch.manual_seed((training.settings.seed << 32) + progress.step * fabric.world_size + fabric.global_rank)
     training.optimizer.zero_grad(set_to_none=True)
-    records, loss = sum(len(part.labels) for part in parts), 0.0
-    for number, part in enumerate(parts, start=1):
-        with fabric.no_backward_sync(training.model, enabled=number < len(parts)):  # type: ignore[arg-type]  # what fabric.setup gave
-            known = None if training.composition is None else training.composition[list(part.records)]
-            partial = training.loss(training.model(part.tokens, part.lengths, part.circular, known), part.labels) / records
-            fabric.backward(partial)
-        loss += float(partial.detach())
+    labels = torch.cat([part.labels for part in parts])
+    known = None if training.composition is None else training.composition[[record for part in parts for record in part.records]]
+    loss = training.loss(training.model(parts, known), labels) / len(labels)
+    fabric.backward(loss)
     norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
     assert norm is not None, "only a sharded strategy gives none"
-    _require_finite(loss, float(norm), progress.step + 1)
+    _require_finite(float(loss.detach()), float(norm), progress.step + 1)
     training.optimizer.step()
     training.schedule.step()
-    return loss
+    return float(loss.detach())
 
 
 def _require_finite(loss: float, norm: float, step: int) -> None:

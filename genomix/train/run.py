@@ -31,7 +31,7 @@ from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest
 from genomix.train.composition import fit_composition
 from genomix.train.history import History
-from genomix.train.loop import Progress, Training, fit
+from genomix.train.loop import Progress, Training, Update, fit
 from genomix.train.optim import build_optimizer, build_schedule
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.settings import TrainSettings
@@ -201,9 +201,10 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
     steps = step_count(settings, per_epoch, batches.tokens_per_update)
     held_out = float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
-    wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
+    wrapped, optimizer = fabric.setup(Update(model), build_optimizer(model, settings))
     training = Training(
         fabric=fabric,
+        network=model,
         model=wrapped,
         optimizer=optimizer,
         schedule=build_schedule(optimizer, steps, settings.warmup),
