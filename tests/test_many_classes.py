@@ -130,7 +130,7 @@ def test_of_many_classes_the_largest_and_smallest_are_shown_with_the_sum_of_all(
 def test_classes_without_test_records_are_not_among_the_worst():
     first, *others = MANY["per_class"]
     absent = [{**row, "support": 0, "recall": None, "f1": None} for row in others]
-    metrics = MANY | {"per_class": [first, *absent]}
+    metrics = MANY | {"per_class": [first, *absent], "confusion": []}
     assert [row["class"] for row in class_table(metrics).rows] == [first["class"]]
     Page(render(made_inputs(metrics=metrics)))
 

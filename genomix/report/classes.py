@@ -32,7 +32,7 @@ def class_table(metrics: dict[str, Any]) -> ClassTable:
         return ClassTable([_texts(row) for row in rows])
     judged = sorted((row for row in rows if row["support"]), key=lambda row: row["f1"])
     scores = [row["f1"] for row in judged]
-    marks = ", ".join(f"{part} of them below {scores[len(scores) * tenths // 10]:.3f}" for part, tenths in (("a tenth", 1), ("half", 5)))
+    marks = f"a tenth of them at most {scores[len(scores) // 10]:.3f}, half at most {scores[len(scores) // 2]:.3f}"
     return ClassTable(
         [_texts(row) for row in judged[:_SHOWN]],
         f"The {min(_SHOWN, len(judged))} lowest F1 of the {len(judged)} classes with test records ({marks}); evaluation/metrics.json holds all.",
