@@ -3,6 +3,8 @@
 Evaluation and the validation of a training run come through `Scorer` too, so a record gets the same scores on every path.
 """
 
+import logging
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,10 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from genomix.bundle import Bundle
+from genomix.confidence import Answer, Decision, at_temperature, build_decision
 from genomix.data.augment import Strand, reverse_complement
 from genomix.data.batches import collate, fill_batches, max_bases, tokenize
+from genomix.nn.features import head_inputs
 from genomix.records import OTHER, Prediction, SequenceRecord, encode_bases
 from genomix.tokenizers import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 _BUFFERED_BATCHES = 8
 """Batches' worth of windows that are collected and sorted by length before they run: little padding, bounded memory."""
@@ -28,6 +34,10 @@ class PredictSettings(BaseModel):
 
     threshold: float = Field(default=0.0, ge=0, le=1)
     """A record whose best class has a lower probability is `unclassified`."""
+    error: float | None = Field(default=None, gt=0, lt=1)
+    """Answer with the set of labels that misses the true one at most at this rate, on records like those of the validation split; a record whose set is not one label is `unclassified`."""
+    max_novelty: float | None = Field(default=None, ge=0, le=1)
+    """Say how far each record is from the training records, as the part of the validation records that are nearer; one above this is `unclassified`, 1 refuses none."""
     max_ambiguous: float = Field(default=0.5, ge=0, le=1)
     """A record with a larger fraction of letters other than A, C, G, T, U is `too_ambiguous`."""
     overlap: float = Field(default=0.25, ge=0, lt=1)
@@ -36,6 +46,12 @@ class PredictSettings(BaseModel):
     """Tokens of a padded batch; more needs more memory."""
     max_records: int = Field(default=64, ge=1)
     """Windows of a batch, at most."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What these settings add to the columns of the predictions."""
+        asked = {"labels": self.error, "novelty": self.max_novelty}
+        return tuple(name for name, value in asked.items() if value is not None)
 
 
 class PredictTables(BaseModel):
@@ -48,11 +64,17 @@ class PredictTables(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The network's answer for one record: probabilities [class], float64, averaged over windows and strands."""
+    """The network's answer for one record: probabilities [class], float64, averaged over windows and strands, then brought to the model's temperature.
+
+    Attributes:
+        strand_agreement: 1 less the total variation distance of the two strands' probabilities, at that temperature too; None with one strand.
+        features: what the network's last layer is given, float64 [feature], averaged likewise; empty unless asked for.
+    """
 
     probabilities: np.ndarray
     strand_agreement: float | None
     windows: int
+    features: np.ndarray
 
 
 @dataclass(slots=True)
@@ -75,6 +97,8 @@ class Scorer:
         max_tokens: of the longest window.
         strand: `both` averages a record's two strands.
         circular: whether the molecules are; a record that fits in one window is then read as a ring.
+        temperature: of the probabilities; 1 leaves them as the network gives them.
+        features: give the records' features too.
     """
 
     def __init__(
@@ -86,10 +110,13 @@ class Scorer:
         strand: Strand,
         circular: bool,
         settings: PredictSettings,
+        temperature: float = 1.0,
+        features: bool = False,
     ) -> None:
         self.network, self.tokenizer, self.settings = network, tokenizer, settings
         self.max_tokens, self.circular = max_tokens, circular
         self.strands = 2 if strand == "both" else 1
+        self.temperature, self.features = temperature, features
 
     def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:
         """Scores of each record, in order. Each is uint8 base codes [length], at least k long."""
@@ -126,38 +153,41 @@ class Scorer:
     def _flush(self, buffer: _Buffer) -> Iterator[Scores]:
         if not buffer.weights:
             return
-        probabilities = self._run_all(buffer)
+        outputs = self._run_all(buffer)
         start = 0
         for weights in buffer.weights:
             stop = start + len(weights) * self.strands
-            yield _merge(probabilities[start:stop].reshape(len(weights), self.strands, -1), weights)
+            probabilities, features = (part[start:stop].reshape(len(weights), self.strands, -1) for part in outputs)
+            yield _merge(probabilities, features, weights, self.temperature)
             start = stop
 
-    def _run_all(self, buffer: _Buffer) -> np.ndarray:
-        """Probabilities [token array, class], float64; run in batches of similar lengths."""
+    def _run_all(self, buffer: _Buffer) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths."""
         lengths = np.array([len(ids) for ids in buffer.tokens])
         order = np.argsort(lengths, kind="stable")
         batches = fill_batches(order, lengths, self.settings.token_budget, self.settings.max_records)
         found = [self._run([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch]) for batch in batches]
-        result = np.empty((len(order), found[0].shape[1]))
-        result[order] = np.concatenate(found)
-        return result
+        places = np.argsort(order)
+        probabilities, features = (np.concatenate(part)[places] for part in zip(*found, strict=True))
+        return probabilities, features
 
-    def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> np.ndarray:
+    def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
         device = next(self.network.parameters()).device
         batch = collate(tokens, circular, [-1] * len(tokens), range(len(tokens))).to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), head_inputs(self.network, collect=self.features) as seen:
             logits = self.network(batch.tokens, batch.lengths, batch.circular)
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the network's scores are not finite")
-        return torch.softmax(logits.cpu().double(), dim=1).numpy()
+        features = seen[0].cpu().double().numpy() if seen else np.empty((len(tokens), 0))
+        return torch.softmax(logits.cpu().double(), dim=1).numpy(), features
 
 
-def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None) -> Scorer:
-    """The scorer of a trained model.
+def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, features: bool = False) -> Scorer:
+    """The scorer of a trained model, at its temperature.
 
     Args:
         strand: other than the one that the model was trained for.
+        features: give the records' features too.
     """
     bundle.model.eval()
     return Scorer(
@@ -167,26 +197,54 @@ def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | 
         strand=strand or bundle.strand,
         circular=bundle.circular,
         settings=settings,
+        temperature=(bundle.confidence and bundle.confidence.temperature) or 1.0,
+        features=features,
     )
 
 
-def _merge(probabilities: np.ndarray, weights: Sequence[int]) -> Scores:
-    """[window, strand, class] -> the average over windows, weighted by their bases, and over strands."""
+def _merge(probabilities: np.ndarray, features: np.ndarray, weights: Sequence[int], temperature: float) -> Scores:
+    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their bases, and over strands."""
     strands = np.average(probabilities, axis=0, weights=weights)
-    agreement = None if len(strands) == 1 else float(1 - np.abs(strands[0] - strands[1]).sum() / 2)
-    return Scores(strands.mean(0), agreement, len(weights))
+    each = at_temperature(strands, temperature)
+    agreement = None if len(strands) == 1 else float(1 - np.abs(each[0] - each[1]).sum() / 2)
+    merged = np.average(features, axis=0, weights=weights).mean(0)
+    return Scores(at_temperature(strands.mean(0), temperature), agreement, len(weights), merged)
 
 
 def predict(
-    bundle: Bundle, records: Iterable[SequenceRecord], settings: PredictSettings, *, strand: Strand | None = None
+    bundle: Bundle,
+    records: Iterable[SequenceRecord],
+    settings: PredictSettings,
+    *,
+    strand: Strand | None = None,
+    prior: np.ndarray | None = None,
 ) -> Iterator[tuple[SequenceRecord, Prediction]]:
     """One prediction for each record, in the order they come; memory is bounded by the longest record.
 
     Args:
         strand: other than the one that the model was trained for.
+        prior: the class balance to answer for, [class], see `genomix.confidence.read_prior`; None is that of training.
+
+    Raises:
+        UsageError: the model was not calibrated for what the settings ask; raised before a record is read.
     """
-    scorer = build_scorer(bundle, settings, strand=strand)
-    shortest = bundle.tokenizer.k
+    decision = build_decision(
+        bundle.classes,
+        bundle.confidence,
+        bundle.novelty,
+        threshold=settings.threshold,
+        error=settings.error,
+        max_novelty=settings.max_novelty,
+        prior=prior,
+    )
+    return _predict(build_scorer(bundle, settings, strand=strand, features=decision.needs_features), bundle, records, decision)
+
+
+def _predict(
+    scorer: Scorer, bundle: Bundle, records: Iterable[SequenceRecord], decision: Decision
+) -> Iterator[tuple[SequenceRecord, Prediction]]:
+    settings = scorer.settings
+    shortest, novelties = bundle.tokenizer.k, array("d")
     for chunk in _chunks(records, settings.token_budget * _BUFFERED_BATCHES):
         coded = [np.frombuffer(encode_bases(record.sequence), dtype=np.uint8) for record in chunk]
         refused = [_refusal(codes, shortest, settings.max_ambiguous) for codes in coded]
@@ -195,7 +253,12 @@ def predict(
             if status:
                 yield record, Prediction(record.id, len(record.sequence), status)
             else:
-                yield record, _decide(record, next(scores), bundle.classes, settings.threshold)
+                found = next(scores)
+                answer = decision(found.probabilities, found.features)
+                novelties.append(answer.novelty or 0.0)
+                yield record, _prediction(record, found, answer)
+    if remark := decision.remark(np.array(novelties)):
+        _log.warning("%s", remark)
 
 
 def _chunks(records: Iterable[SequenceRecord], bases: int) -> Iterator[list[SequenceRecord]]:
@@ -218,18 +281,17 @@ def _refusal(codes: np.ndarray, shortest: int, max_ambiguous: float) -> str:
     return "too_ambiguous" if unknown > max_ambiguous * len(codes) else ""
 
 
-def _decide(record: SequenceRecord, scores: Scores, classes: Sequence[str], threshold: float) -> Prediction:
-    best, second = np.argsort(scores.probabilities)[::-1][:2]
-    probability = float(scores.probabilities[best])
-    called = probability >= threshold
+def _prediction(record: SequenceRecord, scores: Scores, answer: Answer) -> Prediction:
     return Prediction(
         id=record.id,
         length=len(record.sequence),
-        status="classified" if called else "unclassified",
-        label=classes[best] if called else "",
-        probability=probability,
-        margin=probability - float(scores.probabilities[second]),
+        status="classified" if answer.label else "unclassified",
+        label=answer.label,
+        probability=answer.probability,
+        margin=answer.margin,
         strand_agreement=scores.strand_agreement,
         windows=scores.windows,
-        probabilities=tuple(scores.probabilities.tolist()),
+        probabilities=tuple(answer.probabilities.tolist()),
+        labels=answer.labels,
+        novelty=answer.novelty,
     )

@@ -40,3 +40,9 @@ def class_weights(labels: torch.Tensor, classes: int, kind: str) -> torch.Tensor
         return torch.ones(classes)
     counts = torch.bincount(labels, minlength=classes).float()
     return torch.where(counts > 0, len(labels) / (counts.clamp(min=1) * int((counts > 0).sum())), 0.0)
+
+
+def class_balance(labels: torch.Tensor, classes: int, kind: str) -> tuple[float, ...]:
+    """The class balance that the loss sees, sum 1: each class's records times their weight."""
+    seen = torch.bincount(labels, minlength=classes) * class_weights(labels, classes, kind).double()
+    return tuple((seen / seen.sum()).tolist())

@@ -1,7 +1,7 @@
 """A whole training run, from a dataset to a run folder.
 
-The order: fix the network's size from the training records; start the weights; fit, choosing by the validation split; put the chosen weights back; read the
-test split once, beside the baselines; write the model.
+The order: fix the network's size from the training records; start the weights; fit, choosing by the validation split; put the chosen weights back; learn from the
+validation split what its probabilities are worth; read the test split once, beside the baselines; write the model.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.checkpoint import load_newest
+from genomix.train.confidence import with_confidence
 from genomix.train.history import History
 from genomix.train.loop import Progress, Training, fit
 from genomix.train.optim import build_optimizer, build_schedule, class_weights
@@ -261,8 +262,9 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
 
 
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, seconds: float) -> RunResult:
-    """Test split, model and provenance, written by the first rank only."""
+    """Confidence, test split, model and provenance, written by the first rank only."""
     metrics = None
+    bundle = with_confidence(bundle, dataset, training.settings, _predicting(training.settings))
     if len(dataset.indices("test")):
         metrics = evaluate(bundle, dataset, split="test", settings=_predicting(training.settings), seed=training.settings.seed)
     bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))
