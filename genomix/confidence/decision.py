@@ -92,8 +92,8 @@ class Decision:
         if self.reference is None or count == 0 or count <= _REMARKABLE * expected:
             return None
         return (
-            f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did "
-            f"(some {expected:.0f} would by chance): their labels are guesses; --max-novelty {far:.2f} leaves them unclassified"
+            f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
+            "more than chance explains: their labels are guesses; --max-novelty names such records and leaves them unclassified"
         )
 
     def _novelty(self, features: np.ndarray) -> float | None:
