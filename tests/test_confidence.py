@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, write_fasta
+from test_report import made_inputs, made_metrics
 
+from genomix import bundle as bundle_module
 from genomix.bundle import describe_folder, load_bundle
 from genomix.cli.main import main
 from genomix.confidence import (
@@ -33,6 +36,7 @@ from genomix.evaluate import evaluate
 from genomix.metrics import headline
 from genomix.predict import PredictSettings, build_scorer, predict
 from genomix.records import Prediction, SequenceRecord
+from genomix.report.page import render
 from genomix.report.predictions import write_predictions
 from genomix.train.run import train
 
@@ -394,10 +398,7 @@ def test_a_set_is_a_line_of_csv_in_its_column(tmp_path):
 def test_a_model_without_a_validation_split_says_so(tmp_path, fasta, capsys):
     dataset = small_dataset(tmp_path / "d", records=20)
     dataset.records.loc[dataset.records["split"] == "validation", "split"] = "train"
-    dataset.records.to_csv(dataset.folder / "records.tsv", sep="\t", index=False)
-    from genomix.data.store import Dataset
-
-    train(Dataset.open(dataset.folder), TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3}), tmp_path / "run")
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3}), tmp_path / "run")
     bundle = load_bundle(tmp_path / "run")
     assert (bundle.confidence.temperature, bundle.confidence.records, bundle.novelty) == (None, 0, None)
     assert "no validation split" in (tmp_path / "run" / "model" / "README.md").read_text()
@@ -408,16 +409,12 @@ def test_a_model_without_a_validation_split_says_so(tmp_path, fasta, capsys):
 
 
 def test_a_model_of_an_earlier_genomix_still_predicts(run_folder, tmp_path, fasta, capsys):
-    import shutil
-
-    import genomix.bundle as module
-
     shutil.copytree(run_folder / "model", tmp_path / "old")
     description = describe_folder(tmp_path / "old")
     for name in ("confidence", "novelty"):
         del description[name]
     (tmp_path / "old" / "novelty.safetensors").unlink()
-    (tmp_path / "old" / "model.json").write_text(json.dumps(description | {"checksum": module._checksum(description)}))
+    (tmp_path / "old" / "model.json").write_text(json.dumps(description | {"checksum": bundle_module._checksum(description)}))
     assert main(["predict", str(tmp_path / "old"), fasta]) == 0
     assert load_bundle(tmp_path / "old").confidence is None
     capsys.readouterr()
@@ -427,8 +424,6 @@ def test_a_model_of_an_earlier_genomix_still_predicts(run_folder, tmp_path, fast
 
 
 def test_changed_novelty_statistics_are_refused(run_folder, tmp_path, fasta, capsys):
-    import shutil
-
     shutil.copytree(run_folder / "model", tmp_path / "m")
     (tmp_path / "m" / "novelty.safetensors").write_bytes(b"x")
     assert main(["predict", str(tmp_path / "m"), fasta]) == 65
@@ -436,10 +431,6 @@ def test_changed_novelty_statistics_are_refused(run_folder, tmp_path, fasta, cap
 
 
 def test_the_report_draws_risk_over_coverage_and_shows_the_sets():
-    from test_report import made_inputs, made_metrics
-
-    from genomix.report.page import render
-
     labels, probabilities = drawn(400)
     confidence = Confidence(balance=(1 / 3,) * 3, records=400, temperature=1.25, scores=class_scores(labels, probabilities))
     page = render(made_inputs(metrics=made_metrics() | confidence_figures(confidence, labels, probabilities)))
