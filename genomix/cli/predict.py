@@ -9,6 +9,17 @@ import typer
 from genomix.cli.choices import Device, Form, Strand
 from genomix.cli.talk import say
 
+Error = Annotated[
+    float | None, typer.Option(help="Answer with the set of labels that misses the true one at most at this rate; adds the column labels.")
+]
+MaxNovelty = Annotated[
+    float | None,
+    typer.Option(
+        help="A record further from the training records than this part of the validation records is unclassified; adds the column novelty."
+    ),
+]
+Prior = Annotated[str | None, typer.Option(help="Class balance of the new records: A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")]
+
 
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
@@ -19,20 +30,9 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
     form: Annotated[Form, typer.Option("--format", help="Tab-separated columns, or one JSON object a line.")] = Form.tsv,
     threshold: Annotated[float | None, typer.Option(help="A record whose best class has a lower probability is unclassified.")] = None,
-    error: Annotated[
-        float | None,
-        typer.Option(help="Answer with the set of labels that misses the true one at most at this rate; adds the column labels."),
-    ] = None,
-    max_novelty: Annotated[
-        float | None,
-        typer.Option(
-            "--max-novelty",
-            help="A record further from the training records than this part of the validation records is unclassified; adds novelty.",
-        ),
-    ] = None,
-    prior: Annotated[
-        str | None, typer.Option(help="Class balance of the new records, A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")
-    ] = None,
+    error: Error = None,
+    max_novelty: MaxNovelty = None,
+    prior: Prior = None,
     max_ambiguous: Annotated[float | None, typer.Option(help="Largest fraction of letters other than A, C, G, T, U.")] = None,
     strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
     split_fasta: Annotated[
