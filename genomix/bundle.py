@@ -16,10 +16,11 @@ from typing import Any
 import safetensors
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from genomix import __version__
 from genomix.card import model_card
+from genomix.confidence import Confidence, Novelty
 from genomix.data.augment import Strand
 from genomix.errors import DataError, InputMissing, UsageError
 from genomix.nn.classifier import Classifier, ModelSettings
@@ -29,7 +30,7 @@ from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 FORMAT = "genomix-model"
 SCHEMA_VERSION = 1
 
-_WEIGHTS, _DESCRIPTION, _CARD = "model.safetensors", "model.json", "README.md"
+_WEIGHTS, _DESCRIPTION, _CARD, _NOVELTY = "model.safetensors", "model.json", "README.md", "novelty.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Bundle:
         strand: `both` or `forward`, as trained.
         circular: whether the molecules are.
         provenance: `training`, `dataset` and `evaluation` summaries, and `created`, `versions` of a model that was read from a folder.
+        confidence: what the validation split says of its probabilities; None in a model of an earlier genomix.
+        novelty: how its training records lie among each other; None likewise, and without a validation split.
     """
 
     model: Classifier
@@ -49,6 +52,8 @@ class Bundle:
     strand: Strand
     circular: bool
     provenance: dict[str, Any] = field(default_factory=dict)
+    confidence: Confidence | None = None
+    novelty: Novelty | None = None
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -69,6 +74,8 @@ def save_bundle(bundle: Bundle, folder: Path, *, force: bool = False) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
     with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
         (temporary / _WEIGHTS).write_bytes(save(weights))
+        if bundle.novelty is not None:
+            (temporary / _NOVELTY).write_bytes(save({name: torch.from_numpy(part) for name, part in bundle.novelty.arrays().items()}))
         description = _describe(bundle, temporary / _WEIGHTS)
         (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / _CARD).write_text(model_card(description), encoding="utf-8")
@@ -87,13 +94,16 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     """
     folder = _model_folder(Path(folder))
     description = read_description(folder)
-    weights = _read_weights(folder, description)
+    weights = _read_tensors(folder / _WEIGHTS, description.get("weights"), "weights")
     try:
         settings = ModelSettings.model_validate(description["architecture"])
         tokenizer = TokenizerSettings.model_validate(description["tokenizer"])
         classes = tuple(description["classes"])
         preparation = description["preprocessing"]
         strand, circular = preparation["strand"], preparation["circular"]
+        stored = description.get("confidence")
+        confidence = Confidence.model_validate(stored) if stored else None
+        novelty = _read_novelty(folder, description)
     except (KeyError, TypeError, ValidationError) as error:
         raise DataError("not a complete description of a model", where=str(folder / _DESCRIPTION), hint=_TRAIN_AGAIN) from error
     model = new_model(settings, tokenizer, len(classes))
@@ -101,7 +111,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
     model.load_state_dict(weights)
     model.to(require_device(device)).eval()
     provenance = {key: description.get(key) for key in ("training", "dataset", "evaluation", "created", "versions")}
-    return Bundle(model, tokenizer, classes, strand, circular, provenance)
+    return Bundle(model, tokenizer, classes, strand, circular, provenance, confidence, novelty)
 
 
 _TRAIN_AGAIN = "copy the folder again from where it was trained, or train the model again"
@@ -195,11 +205,9 @@ def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
         "dataset": bundle.provenance.get("dataset"),
         "evaluation": bundle.provenance.get("evaluation"),
         "versions": {"genomix": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "weights": {
-            "file": _WEIGHTS,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            "parameters": sum(parameter.numel() for parameter in bundle.model.parameters()),
-        },
+        "weights": {**_file(weights), "parameters": sum(parameter.numel() for parameter in bundle.model.parameters())},
+        "confidence": bundle.confidence.model_dump() if bundle.confidence else None,
+        "novelty": _file(weights.with_name(_NOVELTY)) if bundle.novelty else None,
     }
     return description | {"checksum": _checksum(description)}
 
@@ -209,16 +217,28 @@ def _checksum(description: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _read_weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
-    path = folder / _WEIGHTS
+def _file(path: Path) -> dict[str, Any]:
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _read_novelty(folder: Path, description: dict[str, Any]) -> Novelty | None:
+    listed = description.get("novelty")
+    if not listed:
+        return None
+    tensors = _read_tensors(folder / _NOVELTY, listed, "novelty statistics")
+    return Novelty(**{name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def _read_tensors(path: Path, listed: dict[str, Any] | None, what: str) -> dict[str, torch.Tensor]:
+    """A safetensors file, which must still be the one that model.json lists."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputMissing("the model's weights are missing", where=str(path), hint=_TRAIN_AGAIN) from error
-    if hashlib.sha256(content).hexdigest() != description.get("weights", {}).get("sha256"):
-        raise DataError("the weights are not those that model.json was written with", where=str(path), hint=_TRAIN_AGAIN)
+        raise InputMissing(f"the model's {what} are missing", where=str(path), hint=_TRAIN_AGAIN) from error
+    if hashlib.sha256(content).hexdigest() != (listed or {}).get("sha256"):
+        raise DataError(f"the {what} are not those that model.json was written with", where=str(path), hint=_TRAIN_AGAIN)
     try:
-        return load_file(path)
+        return load(content)
     except safetensors.SafetensorError as error:
         raise DataError(f"not a safetensors file ({error})", where=str(path), hint=_TRAIN_AGAIN) from error
 

@@ -7,7 +7,14 @@ from genomix.nn.mixers import MixerSettings
 
 def model_card(description: dict[str, Any]) -> str:
     """The card of a model from its description (the content of `model.json`)."""
-    parts = [_what(description), _use(description), _trained(description), _scores(description), _limits(description)]
+    parts = [
+        _what(description),
+        _use(description),
+        _trained(description),
+        _scores(description),
+        _confidence(description),
+        _limits(description),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -47,13 +54,30 @@ def _scores(description: dict[str, Any]) -> str:
     return "## Evaluation on the test split\n\n| | |\n| --- | --- |\n" + "\n".join(lines)
 
 
+def _confidence(description: dict[str, Any]) -> str:
+    known = description.get("confidence")
+    if not known:
+        return ""
+    if not known["records"]:
+        return (
+            "## Confidence\n\nThe data set had no validation split: probabilities are as the network gives them, and `--error` and `--max-novelty` "
+            "can't be used."
+        )
+    counts = [len(scores) for scores in known["scores"]]
+    return (
+        f"## Confidence\n\nProbabilities are at temperature {known['temperature']:.2f}, fitted on {known['records']:,} validation records. "
+        f"`--error` can promise {1 / (sum(counts) + 1):.3f} and above over all classes, {1 / (min(counts) + 1):.3f} and above for each class. "
+        "Both hold for records like those of the validation split."
+    )
+
+
 def _limits(description: dict[str, Any]) -> str:
     strand = "either strand" if description["preprocessing"]["strand"] == "both" else "the forward strand only"
     ends = "circular molecules" if description["preprocessing"]["circular"] else "linear molecules"
     return (
         "## Limits\n\n"
         f"It reads {strand} of {ends}, as the training records were. A record of another kind gets one of the classes all the same: "
-        "use `--threshold`, and do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
+        "use `--threshold`, `--error` or `--max-novelty`, and do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
     )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from genomix.data.manifest import load_manifest
 from genomix.formats import open_records
 from genomix.outputs import require_free
-from genomix.predict import PredictSettings, predict
+from genomix.predict import predict
 from genomix.records import SequenceRecord
 from genomix.report.predictions import write_predictions
 from genomix.runs import SETTINGS_FILE, FinishedRun, run
+from genomix.scorer import PredictSettings
 from genomix.settings import resolve
 from genomix.settings.run import RunSettings
 

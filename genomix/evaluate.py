@@ -8,18 +8,19 @@ import numpy as np
 
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
+from genomix.confidence import confidence_figures
 from genomix.data.related import related
 from genomix.data.store import Dataset
 from genomix.errors import DataError
 from genomix.metrics import compare
 from genomix.outputs import atomic_file
-from genomix.predict import PredictSettings, Scorer, build_scorer
+from genomix.scorer import PredictSettings, Scorer, build_scorer
 
 
 def evaluate(
     bundle: Bundle, dataset: Dataset, *, split: str = "test", settings: PredictSettings | None = None, baselines: bool = True, seed: int = 0
 ) -> dict[str, Any]:
-    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`.
+    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare` and `genomix.confidence.confidence_figures`.
 
     Args:
         split: `train`, `validation` or `test`.
@@ -45,7 +46,8 @@ def evaluate(
     labels = _labels(bundle, dataset, indices)
     probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
     others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
-    return compare(labels, bundle.classes, probabilities, others, split=split, groups=drawn_together(dataset, indices), seed=seed)
+    metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=drawn_together(dataset, indices), seed=seed)
+    return metrics | confidence_figures(bundle.confidence, labels, probabilities)
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:

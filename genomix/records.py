@@ -56,13 +56,17 @@ class Prediction:
     """The answer for one input record. `probabilities` is empty unless the record went through the network.
 
     Attributes:
-        status: `classified`, `unclassified` (no class reached the threshold), `too_short` or `too_ambiguous`.
+        status: `classified`, `unclassified` (no class reached the threshold, the set of labels is not one label, or the record is too novel), `too_short`
+            or `too_ambiguous`.
         label: the predicted class, or a node above it where labels have ranks; empty unless classified.
         probability: of the label; of the most probable class where there is none.
-        margin: that probability less the second one.
+        margin: that probability less the highest of the others'.
         rank: levels of the label, where the model's labels have ranks; None without a label.
-        strand_agreement: 1 minus the total variation distance of the two strands' probabilities; None with one strand.
+        strand_agreement: 1 minus the total variation distance of the two strands' probabilities: 1 is the same answer on both, 0 none in common; None with
+            one strand.
         windows: how many windows the record was cut into; 1 is whole.
+        labels: the set that holds the true class at the promised error rate, the most probable first; None where no error rate was given.
+        novelty: part of the validation records that are nearer to the training records; None where the model does not know.
     """
 
     id: str
@@ -75,6 +79,8 @@ class Prediction:
     windows: int = 0
     probabilities: tuple[float, ...] = ()
     rank: int | None = None
+    labels: tuple[str, ...] | None = None
+    novelty: float | None = None
 
 
 def encode_bases(sequence: bytes) -> bytes:

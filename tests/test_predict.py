@@ -14,9 +14,10 @@ from small_data import MODEL, TOKENIZER, random_sequence
 
 from genomix.bundle import Bundle, new_model, save_bundle
 from genomix.cli.main import main
-from genomix.predict import PredictSettings, Scorer, build_scorer, predict
+from genomix.predict import predict
 from genomix.records import SequenceRecord
 from genomix.report.predictions import COLUMNS, write_predictions
+from genomix.scorer import PredictSettings, Scorer, build_scorer
 from genomix.tokenizers import build_tokenizer
 
 CLASSES = ("prob/lem", "ünïcode\tname")

@@ -16,10 +16,11 @@ from genomix.bundle import Bundle, new_model, save_bundle
 from genomix.cli.main import main
 from genomix.data.store import Dataset
 from genomix.metrics import compare, summary_lines
-from genomix.predict import PredictSettings, predict
+from genomix.predict import predict
 from genomix.ranks import Ranks, levels, ranks_of
 from genomix.records import SequenceRecord
 from genomix.report.predictions import COLUMNS
+from genomix.scorer import PredictSettings
 
 TREE = ("Archaea;A;x", "Bacteria;A;x", "Bacteria;A;y", "Bacteria;B;x")
 """One leaf name below three parents, one middle name below two."""

@@ -16,8 +16,8 @@ from small_data import random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.cli import choices
 from genomix.cli.main import main
-from genomix.predict import PredictSettings
 from genomix.report.predictions import write_predictions
+from genomix.scorer import PredictSettings
 from genomix.train.settings import TrainSettings
 
 SMALL = [

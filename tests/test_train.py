@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ from safetensors.torch import load_file
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
+from genomix.confidence import at_temperature
 from genomix.data.batches import TrainingBatches
 from genomix.errors import DataError, Interrupted, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
-from genomix.predict import PredictSettings, build_scorer, predict
+from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
+from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
 from genomix.train.checkpoint import load_newest, save_checkpoint
@@ -86,7 +89,8 @@ def test_it_learns_and_writes_everything_down(run_folder, dataset):
 def test_the_model_is_the_one_with_the_lowest_validation_loss(run_folder, dataset):
     best = min((row for row in read_history(run_folder / "metrics.jsonl") if row["event"] == "validation"), key=lambda row: row["loss"])
     indices = dataset.indices("validation")
-    probabilities = split_probabilities(build_scorer(load_bundle(run_folder), PredictSettings()), dataset, indices)
+    uncalibrated = replace(load_bundle(run_folder), confidence=None)
+    probabilities = split_probabilities(build_scorer(uncalibrated, PredictSettings()), dataset, indices)
     assert headline(dataset.label_ids[indices], probabilities)["log_loss"] == pytest.approx(best["loss"], rel=1e-6)
 
 
@@ -257,7 +261,8 @@ def test_training_path_and_prediction_path_give_the_same_scores(run_folder, data
     by_evaluation = split_probabilities(scorer, dataset, indices)
     letters = [SequenceRecord("x", "", decode_bases(bytes(dataset.codes(i))).lower().encode(), "f", 1) for i in indices]
     by_prediction = [prediction.probabilities for _, prediction in predict(bundle, letters, PredictSettings(), strand="forward")]
-    assert np.abs(by_training[indices] - by_evaluation).max() < 1e-10
+    calibrated = at_temperature(by_training[indices], bundle.confidence.temperature)
+    assert np.abs(calibrated - by_evaluation).max() < 1e-10
     assert np.abs(by_evaluation - np.array(by_prediction)).max() < 1e-10
 
 

@@ -9,6 +9,17 @@ import typer
 from genomix.cli.choices import Device, Form, Strand
 from genomix.cli.talk import say
 
+Error = Annotated[
+    float | None, typer.Option(help="Answer with the set of labels that misses the true one at most at this rate; adds the column labels.")
+]
+MaxNovelty = Annotated[
+    float | None,
+    typer.Option(
+        help="A record further from the training records than this part of the validation records is unclassified; adds the column novelty."
+    ),
+]
+Prior = Annotated[str | None, typer.Option(help="Class balance of the new records: A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")]
+
 
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
@@ -19,6 +30,9 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
     form: Annotated[Form, typer.Option("--format", help="Tab-separated columns, or one JSON object a line.")] = Form.tsv,
     threshold: Annotated[float | None, typer.Option(help="A record whose best class has a lower probability is unclassified.")] = None,
+    error: Error = None,
+    max_novelty: MaxNovelty = None,
+    prior: Prior = None,
     max_ambiguous: Annotated[float | None, typer.Option(help="Largest fraction of letters other than A, C, G, T, U.")] = None,
     strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
     split_fasta: Annotated[
@@ -32,6 +46,7 @@ def predict(
 ) -> None:
     """Classify new sequences: one row for each record, in input order."""
     from genomix.bundle import load_bundle
+    from genomix.confidence import read_prior
     from genomix.formats import open_records
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
@@ -39,15 +54,23 @@ def predict(
     from genomix.report.predictions import write_predictions
     from genomix.settings import resolve
 
-    options = {"predict.threshold": threshold, "predict.max_ambiguous": max_ambiguous}
+    options = {
+        "predict.threshold": threshold,
+        "predict.error": error,
+        "predict.max_novelty": max_novelty,
+        "predict.max_ambiguous": max_ambiguous,
+    }
     settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
     for place in ([] if output == "-" else [Path(output)]) + ([] if split_fasta is None else [split_fasta]):
         require_apart(place, [model, *sequences])
         require_free(place, force=force)
     bundle = load_bundle(model, device=device.value)
     records = chain.from_iterable(open_records(path) for path in sequences)
-    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None)
-    counts = write_predictions(predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, force=force)
+    balance = read_prior(prior, bundle.classes) if prior is not None else None
+    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
+    counts = write_predictions(
+        predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force
+    )
     total = sum(counts.values())
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     say([f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}")])

@@ -38,6 +38,17 @@ def class_factors(labels: np.ndarray, classes: int, limit: float) -> np.ndarray:
     return np.where(counts > 0, len(labels) / (taken * (counts / taken).sum()), 0.0)
 
 
+def class_weights(labels: np.ndarray, classes: int, balance: str, limit: float) -> np.ndarray:
+    """How much a record of each class counts under `train.balance`, float64 [class]: its factor, whether as weight or by being drawn more often, or 1."""
+    return np.ones(classes) if balance == "none" else class_factors(labels, classes, limit)
+
+
+def class_balance(labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    """The class balance that training sees, sum 1: each class's records times their weight."""
+    seen = np.bincount(labels, minlength=len(weights)) * weights
+    return tuple((seen / seen.sum()).tolist())
+
+
 def draw_all(records: int) -> Draws:
     """Every record once."""
     return Draws(np.arange(records), np.zeros(records, dtype=np.int64))

@@ -98,6 +98,29 @@ def reliability_chart(rows: list[dict], *, description: str) -> Markup:
     return picture(WIDTH, HEIGHT, description, *frame, diagonal, path, *dots)
 
 
+def risk_chart(rows: list[dict], sets: list[tuple[str, Point]], *, description: str) -> Markup:
+    """Part that is wrong among the records classified over the part that is classified, for any threshold; and as dots the label sets.
+
+    Args:
+        rows: those of `genomix.confidence.figures.risk_coverage`.
+        sets: of each promised error its name, and the coverage and error of the sets of one label.
+    """
+    line = [(row["coverage"], row["risk"]) for row in rows]
+    x = Axis(0.0, 1.0, _LEFT, _RIGHT)
+    y = spanning([risk for _, risk in [*line, *(point for _, point in sets)]] + [0.01], _BOTTOM, _TOP, low=0.0)
+    dots = [
+        Markup("").join(
+            [
+                element("circle", cx=x.at(point[0]), cy=y.at(point[1]), r=5.0, class_="dot second"),
+                element("text", name, x=x.at(point[0]) - 9, y=y.at(point[1]) - 8, class_="tick end"),
+            ]
+        )
+        for name, point in sets
+    ]
+    frame = _frame(x, y, "part of the records classified", "part of them that is wrong")
+    return picture(WIDTH, HEIGHT, description, *frame, _path(line, x, y, "line train"), *dots)
+
+
 def _frame(x: Axis, y: Axis, x_title: str, y_title: str) -> list[Markup]:
     middle = (y.start + y.end) / 2
     return [

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genomix import __version__
 from genomix.outputs import atomic_file
-from genomix.report import classes, content
+from genomix.report import classes, confidence, content
 from genomix.report.caveats import caveats, verdict
 from genomix.report.inputs import ReportInputs
 
@@ -35,6 +35,7 @@ def render(inputs: ReportInputs) -> str:
         data=inputs.data,
         content=content,
         classes=classes,
+        confidence=confidence,
         caveats=caveats(inputs),
         verdict=verdict(inputs.metrics),
         version=__version__,

@@ -1,6 +1,7 @@
 """Predictions as files: TSV or JSON lines, and one FASTA a predicted class."""
 
 import csv
+import io
 import json
 import sys
 from collections import Counter, OrderedDict
@@ -17,6 +18,9 @@ from genomix.records import Prediction, SequenceRecord
 COLUMNS = ("id", "length", "status", "label", "probability", "margin", "strand_agreement", "windows")
 """Columns of `predictions.tsv` before the `prob_<class>` ones; where labels have ranks, `rank` follows."""
 
+EXTRA_COLUMNS = ("labels", "novelty")
+"""Columns after those, each only where it is asked for, so that a reader of the others need not know."""
+
 _FASTA_WIDTH = 80
 _MOST_OPEN_FILES = 64
 _SPLIT_MARKER = "genomix-split.txt"
@@ -29,6 +33,7 @@ def write_predictions(
     *,
     form: Literal["tsv", "jsonl"] = "tsv",
     split_fasta: Path | None = None,
+    extras: Sequence[str] = (),
     force: bool = False,
 ) -> Counter[str]:
     """Write every prediction in order, and each record into the FASTA of its class; all or nothing, but for `-`.
@@ -37,6 +42,7 @@ def write_predictions(
         output: a file, or `-` for stdout.
         form: `tsv` or `jsonl`.
         split_fasta: a folder for `<class>.fasta`, the class name percent-encoded; records without a class go to `_unclassified.fasta`.
+        extras: columns of `EXTRA_COLUMNS` to write too. A set of labels is a line of CSV within its column: `a,b`, or `"a,1",b` where a name has a comma.
         force: replace that folder if it exists.
 
     Returns:
@@ -47,7 +53,7 @@ def write_predictions(
     """
     counts: Counter[str] = Counter()
     with _output(output) as file, _class_files(split_fasta, force=force) as fasta:
-        write = _row_writer(file, classes, form)
+        write = _row_writer(file, classes, form, extras)
         for record, prediction in predictions:
             write(prediction)
             if fasta is not None:
@@ -65,18 +71,18 @@ def _output(output: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _row_writer(file: IO[str], classes: Sequence[str], form: str) -> Callable[[Prediction], object]:
+def _row_writer(file: IO[str], classes: Sequence[str], form: str, extras: Sequence[str]) -> Callable[[Prediction], object]:
     ranked = ["rank"] if ranks_of(classes) else []
     if form == "jsonl":
-        return lambda prediction: file.write(json.dumps(_json_row(prediction, classes, ranked), ensure_ascii=False) + "\n")
+        return lambda prediction: file.write(json.dumps(_json_row(prediction, classes, [*ranked, *extras]), ensure_ascii=False) + "\n")
     writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
     header = iter(
-        [[*COLUMNS, *ranked, *(f"prob_{name}" for name in classes)]]
+        [[*COLUMNS, *ranked, *(f"prob_{name}" for name in classes), *extras]]
     )  # with the first row, so that stdout stays empty when the input can't be read
 
     def write(prediction: Prediction) -> None:
         writer.writerows(header)
-        writer.writerow(_tsv_row(prediction, len(classes), ranked))
+        writer.writerow([*_tsv_row(prediction, len(classes), ranked), *(_extra(prediction, name) for name in extras)])
 
     return write
 
@@ -96,9 +102,18 @@ def _tsv_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> lis
     ]
 
 
-def _json_row(prediction: Prediction, classes: Sequence[str], ranked: Sequence[str]) -> dict[str, Any]:
-    row = {name: getattr(prediction, name) for name in (*COLUMNS, *ranked)}
-    return row | {"label": prediction.label or None, "probabilities": dict(zip(classes, prediction.probabilities, strict=False))}
+def _extra(prediction: Prediction, name: str) -> str:
+    if name == "novelty":
+        return _number(prediction.novelty)
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerows([prediction.labels] if prediction.labels else [])
+    return line.getvalue()
+
+
+def _json_row(prediction: Prediction, classes: Sequence[str], more: Sequence[str]) -> dict[str, Any]:
+    row = {name: getattr(prediction, name) for name in COLUMNS}
+    row |= {"label": prediction.label or None, "probabilities": dict(zip(classes, prediction.probabilities, strict=False))}
+    return row | {name: getattr(prediction, name) for name in more}
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """A whole training run, from a dataset to a run folder.
 
-The order: fix the network's size from the training records; start the weights; fit, choosing by the validation split; put the chosen weights back; read the
-test split once, beside the baselines; write the model.
+The order: fix the network's size from the training records; start the weights; fit, choosing by the validation split; put the chosen weights back; learn from the
+validation split what its probabilities are worth; read the test split once, beside the baselines; write the model.
 """
 
 import hashlib
@@ -18,18 +18,19 @@ from torch import nn
 
 from genomix.bundle import Bundle, new_model, require_device, save_bundle
 from genomix.data.augment import Strand
-from genomix.data.balance import class_factors
+from genomix.data.balance import class_weights
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
 from genomix.errors import DataError, SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
-from genomix.predict import PredictSettings, Scorer
+from genomix.scorer import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest
 from genomix.train.composition import fit_composition
+from genomix.train.confidence import with_confidence
 from genomix.train.history import History
 from genomix.train.loop import Progress, Training, Update, fit
 from genomix.train.optim import build_optimizer, build_schedule
@@ -86,9 +87,7 @@ def train(
         circular=dataset.circular,
         settings=_predicting(settings),
     )
-    weights = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
-    if settings.balance == "none":
-        weights = np.ones(len(weights))
+    weights = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
     validate = (lambda: _read_split(scorer, dataset, validation, weights)) if len(validation) else None
     if training.fabric.is_global_zero:
         write_provenance(folder, describe_run(dataset))
@@ -188,9 +187,8 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Rec
         model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed
     ):
         _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
-    factors = class_factors(dataset.label_ids[records], len(dataset.classes), settings.balance_limit)
-    counted = np.ones(len(factors)) if settings.balance == "none" else factors
-    composition = _composition(model, dataset, records, recipe, counted)
+    factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
+    composition = _composition(model, dataset, records, recipe, factors)
     batches = _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None)
     per_epoch = batches.steps() // fabric.world_size
     if per_epoch == 0:
@@ -307,8 +305,9 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
 
 
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, seconds: float) -> RunResult:
-    """Test split, model and provenance, written by the first rank only."""
+    """Confidence, test split, model and provenance, written by the first rank only."""
     metrics = None
+    bundle = with_confidence(bundle, dataset, training.settings, _predicting(training.settings))
     if len(dataset.indices("test")):
         metrics = evaluate(bundle, dataset, split="test", settings=_predicting(training.settings), seed=training.settings.seed)
     bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))

@@ -1,0 +1,153 @@
+"""From a record's probabilities to its answer: one label, a set of labels, or none.
+
+The order: the set of labels comes from the calibrated probabilities as they are, because its promise holds class by class, whatever the class balance; then
+the probabilities are re-weighted for the balance asked for; the label is the set's only one, or without a set the most probable; last, a label whose
+probability is too low or a record that is too far from the training records is left unclassified.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genomix.confidence.conformal import label_thresholds
+from genomix.confidence.novelty import Novelty, ranks
+from genomix.confidence.prior import prior_ratio, reweighted
+from genomix.confidence.stored import Confidence
+from genomix.errors import UsageError
+
+FAR = 0.99
+"""Novelty from which a record is spoken of, where the validation records are enough to tell."""
+
+_REMARKABLE = 3.0
+"""Times the expected number of far records from which they are spoken of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of one record; see `genomix.records.Prediction`. `label` is empty where none is given.
+
+    Attributes:
+        refused: whether it gets no label at any threshold: its set is not one label, or it is too novel.
+    """
+
+    label: str
+    probability: float
+    margin: float
+    probabilities: np.ndarray
+    labels: tuple[str, ...] | None
+    novelty: float | None
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How records are answered. Made by `build_decision`.
+
+    Attributes:
+        ratio: wanted over learned class balance [class].
+        lowest: the lowest probability of each class with which it is in the set [class].
+        distances: of the validation records, ascending.
+    """
+
+    classes: Sequence[str]
+    threshold: float
+    max_novelty: float
+    ratio: np.ndarray | None
+    lowest: np.ndarray | None
+    reference: Novelty | None
+    distances: np.ndarray
+
+    @property
+    def needs_features(self) -> bool:
+        return self.reference is not None
+
+    def __call__(self, probabilities: np.ndarray, features: np.ndarray) -> Answer:
+        """The answer for one record.
+
+        Args:
+            probabilities: calibrated, float64 [class].
+            features: float64 [feature], where `needs_features`.
+        """
+        order = np.argsort(-probabilities, kind="stable")
+        inside = None if self.lowest is None else [int(label) for label in order if probabilities[label] >= self.lowest[label]]
+        if self.ratio is not None:
+            probabilities = reweighted(probabilities, self.ratio)
+        novelty = self._novelty(features)
+        best = inside[0] if inside is not None and len(inside) == 1 else int(probabilities.argmax())
+        probability = float(probabilities[best])
+        refused = (inside is not None and len(inside) != 1) or (novelty or 0.0) > self.max_novelty
+        return Answer(
+            label=self.classes[best] if probability >= self.threshold and not refused else "",
+            probability=probability,
+            margin=probability - float(np.delete(probabilities, best).max()),
+            probabilities=probabilities,
+            labels=None if inside is None else tuple(self.classes[label] for label in inside),
+            novelty=novelty,
+            refused=refused,
+        )
+
+    def remark(self, novelties: np.ndarray) -> str | None:
+        """A sentence about records far from the training records, where they are more than chance explains.
+
+        Args:
+            novelties: of all the records that were answered.
+        """
+        far = min(FAR, len(self.distances) / (len(self.distances) + 1))
+        count, expected = int((novelties >= far).sum()), (1 - far) * len(novelties)
+        if self.reference is None or count == 0 or count <= _REMARKABLE * expected:
+            return None
+        return (
+            f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
+            "more than chance explains: their labels are guesses; --max-novelty names such records and leaves them unclassified"
+        )
+
+    def _novelty(self, features: np.ndarray) -> float | None:
+        if self.reference is None:
+            return None
+        return float(ranks(self.reference.distances(features[None]), self.distances)[0])
+
+
+def build_decision(
+    classes: Sequence[str],
+    confidence: Confidence | None,
+    reference: Novelty | None,
+    *,
+    threshold: float,
+    error: float | None = None,
+    max_novelty: float | None = None,
+    prior: np.ndarray | None = None,
+) -> Decision:
+    """How a model's records are answered.
+
+    Args:
+        classes: names, in the order of the probabilities.
+        confidence: what is stored of the model's probabilities; None in a model of an earlier genomix.
+        reference: where its training records are.
+        error: promised rate of sets without the true label; None asks for no sets.
+        max_novelty: a record above it gets no label.
+        prior: class balance to answer for [class].
+
+    Raises:
+        UsageError: the model can't do what is asked for.
+    """
+    if error is not None and (confidence is None or not confidence.scores):
+        raise _not_stored("--error", "validation records", confidence)
+    if max_novelty is not None and reference is None:
+        raise _not_stored("--max-novelty", "distances of validation records", confidence)
+    if prior is not None and confidence is None:
+        raise _not_stored("--prior", "the class balance of training", confidence)
+    return Decision(
+        classes=classes,
+        threshold=threshold,
+        max_novelty=1.0 if max_novelty is None else max_novelty,
+        ratio=None if prior is None or confidence is None else prior_ratio(prior, confidence.balance, classes),
+        lowest=None if error is None or confidence is None else label_thresholds(confidence.scores, error),
+        reference=reference,
+        distances=np.array(confidence.distances if confidence else ()),
+    )
+
+
+def _not_stored(option: str, what: str, confidence: Confidence | None) -> UsageError:
+    why = "was trained by an earlier genomix" if confidence is None else "was trained without a validation split, or with a flatten head"
+    return UsageError(f"{option} needs {what}, which the model does not hold: it {why}", hint="train again with a validation split")

@@ -1,0 +1,198 @@
+"""Base codes through a trained network: windows, both strands, batches, and one answer a record.
+
+Prediction, evaluation and the validation of a training run all come through `Scorer`, so a record gets the same scores on every path.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from genomix.bundle import Bundle
+from genomix.confidence import at_temperature
+from genomix.data.augment import Strand, reverse_complement
+from genomix.data.batches import collate, fill_batches, max_bases, tokenize
+from genomix.nn.features import head_inputs
+from genomix.tokenizers import Tokenizer
+
+BUFFERED_BATCHES = 8
+"""Batches' worth of windows that are collected and sorted by length before they run: little padding, bounded memory."""
+
+
+class PredictSettings(BaseModel):
+    """How new records are classified."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float = Field(default=0.0, ge=0, le=1)
+    """A record whose best class has a lower probability is `unclassified`; where labels have ranks it gets the deepest rank that reaches this."""
+    error: float | None = Field(default=None, gt=0, lt=1)
+    """Answer with the set of labels that misses the true one at most at this rate, on records like those of the validation split; a record whose set is not one label is `unclassified`."""
+    max_novelty: float | None = Field(default=None, ge=0, le=1)
+    """Say how far each record is from the training records, as the part of the validation records that are nearer; one above this is `unclassified`, 1 refuses none."""
+    max_ambiguous: float = Field(default=0.5, ge=0, le=1)
+    """A record with a larger fraction of letters other than A, C, G, T, U is `too_ambiguous`."""
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    """Fraction of a window that it shares with the next, at least, in records longer than the network takes."""
+    token_budget: int = Field(default=262_144, ge=1)
+    """Tokens of a padded batch; more needs more memory."""
+    max_records: int = Field(default=64, ge=1)
+    """Windows of a batch, at most."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What these settings add to the columns of the predictions."""
+        asked = {"labels": self.error, "novelty": self.max_novelty}
+        return tuple(name for name, value in asked.items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The network's answer for one record: probabilities [class], float64, averaged over windows and strands, then brought to the model's temperature.
+
+    Attributes:
+        strand_agreement: 1 less the total variation distance of the two strands' probabilities, at that temperature too; None with one strand.
+        features: what the network's last layer is given, float64 [feature], averaged likewise; empty unless asked for.
+    """
+
+    probabilities: np.ndarray
+    strand_agreement: float | None
+    windows: int
+    features: np.ndarray
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """Records whose windows wait to run; record after record, window after window, strand after strand."""
+
+    weights: list[list[int]] = field(default_factory=list)
+    """Bases of each window of each record."""
+    tokens: list[np.ndarray] = field(default_factory=list)
+    circular: list[bool] = field(default_factory=list)
+    size: int = 0
+    """Tokens in all."""
+
+
+class Scorer:
+    """A network with all it needs to score base codes of any length.
+
+    Args:
+        network: a classifier, (tokens, lengths, circular) -> logits, in evaluation mode.
+        max_tokens: of the longest window.
+        strand: `both` averages a record's two strands.
+        circular: whether the molecules are; a record that fits in one window is then read as a ring.
+        temperature: of the probabilities; 1 leaves them as the network gives them.
+        features: give the records' features too.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tokenizer: Tokenizer,
+        *,
+        max_tokens: int,
+        strand: Strand,
+        circular: bool,
+        settings: PredictSettings,
+        temperature: float = 1.0,
+        features: bool = False,
+    ) -> None:
+        self.network, self.tokenizer, self.settings = network, tokenizer, settings
+        self.max_tokens, self.circular = max_tokens, circular
+        self.strands = 2 if strand == "both" else 1
+        self.temperature, self.features = temperature, features
+
+    def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:
+        """Scores of each record, in order. Each is uint8 base codes [length], at least k long."""
+        budget = self.settings.token_budget * BUFFERED_BATCHES
+        buffer = _Buffer()
+        for codes in records:
+            self._add(buffer, codes)
+            if buffer.size >= budget:
+                yield from self._flush(buffer)
+                buffer = _Buffer()
+        yield from self._flush(buffer)
+
+    def _add(self, buffer: _Buffer, codes: np.ndarray) -> None:
+        spans = self.windows(len(codes))
+        ring = self.circular and len(codes) <= max_bases(self.max_tokens, self.tokenizer, circular=True)
+        buffer.weights.append([stop - start for start, stop in spans])
+        for start, stop in spans:
+            window = codes[start:stop]
+            for part in (window, reverse_complement(window))[: self.strands]:
+                ids = tokenize(part, self.tokenizer, circular=ring)
+                buffer.tokens.append(ids)
+                buffer.circular.append(ring)
+                buffer.size += len(ids)
+
+    def windows(self, length: int) -> list[tuple[int, int]]:
+        """The spans that a record of `length` bases is read in: itself, or evenly spaced overlapping windows that cover it."""
+        if length <= max_bases(self.max_tokens, self.tokenizer, circular=self.circular):
+            return [(0, length)]
+        # A ring a few bases too long may fit as a line, which has fewer tokens.
+        size = min(length, max_bases(self.max_tokens, self.tokenizer))
+        count = int(np.ceil((length - size) / max(1, int(size * (1 - self.settings.overlap))))) + 1
+        return [(int(start), int(start) + size) for start in np.linspace(0, length - size, count).round()]
+
+    def _flush(self, buffer: _Buffer) -> Iterator[Scores]:
+        if not buffer.weights:
+            return
+        outputs = self._run_all(buffer)
+        start = 0
+        for weights in buffer.weights:
+            stop = start + len(weights) * self.strands
+            probabilities, features = (part[start:stop].reshape(len(weights), self.strands, -1) for part in outputs)
+            yield _merge(probabilities, features, weights, self.temperature)
+            start = stop
+
+    def _run_all(self, buffer: _Buffer) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths."""
+        lengths = np.array([len(ids) for ids in buffer.tokens])
+        order = np.argsort(lengths, kind="stable")
+        batches = fill_batches(order, lengths, self.settings.token_budget, self.settings.max_records)
+        found = [self._run([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch]) for batch in batches]
+        places = np.argsort(order)
+        probabilities, features = (np.concatenate(part)[places] for part in zip(*found, strict=True))
+        return probabilities, features
+
+    def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+        device = next(self.network.parameters()).device
+        batch = collate(tokens, circular, [-1] * len(tokens), range(len(tokens))).to(device)
+        with torch.inference_mode(), head_inputs(self.network, collect=self.features) as seen:
+            logits = self.network(batch.tokens, batch.lengths, batch.circular)
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError("the network's scores are not finite")
+        features = seen[0].cpu().double().numpy() if seen else np.empty((len(tokens), 0))
+        return torch.softmax(logits.cpu().double(), dim=1).numpy(), features
+
+
+def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, features: bool = False) -> Scorer:
+    """The scorer of a trained model, at its temperature.
+
+    Args:
+        strand: other than the one that the model was trained for.
+        features: give the records' features too.
+    """
+    bundle.model.eval()
+    return Scorer(
+        bundle.model,
+        bundle.tokenizer,
+        max_tokens=bundle.model.settings.max_tokens,
+        strand=strand or bundle.strand,
+        circular=bundle.circular,
+        settings=settings,
+        temperature=(bundle.confidence and bundle.confidence.temperature) or 1.0,
+        features=features,
+    )
+
+
+def _merge(probabilities: np.ndarray, features: np.ndarray, weights: Sequence[int], temperature: float) -> Scores:
+    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their bases, and over strands."""
+    strands = np.average(probabilities, axis=0, weights=weights)
+    each = at_temperature(strands, temperature)
+    agreement = None if len(strands) == 1 else float(1 - np.abs(each[0] - each[1]).sum() / 2)
+    merged = np.average(features, axis=0, weights=weights).mean(0)
+    return Scores(at_temperature(strands.mean(0), temperature), agreement, len(weights), merged)

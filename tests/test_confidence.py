@@ -1,0 +1,441 @@
+"""Promises about probabilities: temperatures, label sets, priors and novelty do on generated data what they say, and the command line says so in one line."""
+
+import csv
+import io
+import json
+import random
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import softmax
+from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, write_fasta
+from test_report import made_inputs, made_metrics
+
+from genomix import bundle as bundle_module
+from genomix.bundle import describe_folder, load_bundle
+from genomix.cli.main import main
+from genomix.confidence import (
+    Confidence,
+    at_temperature,
+    build_decision,
+    class_scores,
+    fit_novelty,
+    fit_temperature,
+    label_thresholds,
+    read_prior,
+    reweighted,
+)
+from genomix.confidence.conformal import judged_together
+from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
+from genomix.confidence.novelty import ranks
+from genomix.errors import UsageError
+from genomix.evaluate import evaluate
+from genomix.metrics import headline
+from genomix.predict import predict
+from genomix.records import Prediction, SequenceRecord
+from genomix.report.page import render
+from genomix.report.predictions import write_predictions
+from genomix.scorer import PredictSettings, build_scorer
+from genomix.train.run import train
+
+
+def drawn(records, *, classes=3, sharpness=2.0, seed=0, weights=None):
+    """Labels drawn from their very probabilities: calibrated by construction."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(records, classes)) * sharpness + np.log(weights or [1] * classes)
+    probabilities = softmax(logits, axis=1)
+    return (rng.random((records, 1)) > probabilities.cumsum(1)).sum(1).clip(max=classes - 1), probabilities
+
+
+# ---- temperature -------------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_the_temperature_that_spoiled_probabilities_is_found(true):
+    labels, honest = drawn(4_000)
+    spoiled = at_temperature(honest, 1 / true)
+    found = fit_temperature(labels, spoiled)
+    assert found == pytest.approx(true, rel=0.08)
+    assert headline(labels, at_temperature(spoiled, found))["ece"] < 0.03
+
+
+@given(st.integers(1, 30), st.integers(0, 100))
+def test_a_few_records_without_an_error_do_not_make_a_network_sure(records, seed):
+    labels, probabilities = drawn(records, seed=seed)
+    labels = probabilities.argmax(1)
+    assert 0.3 < fit_temperature(labels, probabilities) < 1.5
+    assert 0.3 < fit_temperature(labels[:1], np.array([[1.0, 0.0, 0.0]])) <= 10
+
+
+def test_a_temperature_keeps_the_order_and_the_sum():
+    _, probabilities = drawn(50)
+    warm = at_temperature(probabilities, 3.0)
+    assert np.array_equal(warm.argsort(1), probabilities.argsort(1))
+    assert warm.sum(1) == pytest.approx(1)
+    assert at_temperature(probabilities, 1.0) is probabilities
+    assert np.isfinite(at_temperature(np.array([[1.0, 0.0]]), 2.0)).all()
+
+
+# ---- label sets --------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_promise_is_kept_class_by_class_however_bad_the_probabilities_are():
+    """Over 40 fresh calibration sets; the probabilities are far too sure, and one class is rare."""
+    errors = []
+    for seed in range(40):
+        labels, honest = drawn(3_000, sharpness=1.0, seed=seed, weights=[8, 3, 1])
+        probabilities = at_temperature(honest, 0.3)
+        lowest = label_thresholds(class_scores(labels[:1_000], probabilities[:1_000]), 0.1)
+        inside = probabilities[1_000:] >= lowest
+        errors.append([1 - inside[labels[1_000:] == label, label].mean() for label in range(3)])
+    mean = np.mean(errors, axis=0)
+    assert (mean < 0.105).all()
+    assert (mean > 0.08).all()
+
+
+@given(st.integers(1, 60), st.floats(0.02, 0.5), st.integers(0, 1000))
+def test_a_threshold_is_the_lowest_score_that_the_correction_allows(records, error, seed):
+    """The definition by p-values: a class is in the set when (1 + scores at or below) / (n + 1) is above the error."""
+    scores = tuple(np.sort(np.random.default_rng(seed).random(records)).tolist())
+    if (1 / error) - 1 > records:
+        with pytest.raises(UsageError, match=f"calibrated on {records}"):
+            label_thresholds((scores,), error)
+        return
+    (lowest,) = label_thresholds((scores,), error)
+    for probability in (*scores, 0.0, 1.0, lowest - 1e-9):
+        p_value = (1 + sum(score <= probability for score in scores)) / (records + 1)
+        assert (probability >= lowest) == (p_value > error + 1e-12)
+
+
+def test_classes_with_too_few_records_are_judged_together():
+    assert judged_together(np.array([19, 40, 100]), 0.05).tolist() == []
+    assert judged_together(np.array([8, 40, 12]), 0.05).tolist() == [0, 2]
+    assert judged_together(np.array([8, 40, 100]), 0.05).tolist() == [0, 1]  # 8 alone have no threshold: the smallest of the others joins
+    assert judged_together(np.array([0, 5, 14]), 0.05).tolist() == [0, 1, 2]
+    scores = (tuple(np.linspace(0.1, 0.9, 8)), tuple(np.linspace(0.5, 0.9, 40)), ())
+    lowest = label_thresholds(scores, 0.05)
+    assert lowest[0] == lowest[1] == lowest[2]
+    with pytest.raises(
+        UsageError, match=r"an error of 0.01 needs 99 validation records at least, and the model was calibrated on 48"
+    ) as caught:
+        label_thresholds(scores, 0.01)
+    promised = float(caught.value.hint.split()[1])
+    assert label_thresholds(scores, promised) is not None
+
+
+def decide(error=None, prior=None, **changes):
+    confidence = Confidence(
+        balance=(0.5, 0.25, 0.25),
+        records=300,
+        temperature=1.0,
+        scores=tuple(tuple(np.linspace(0.3, 1, 100)) for _ in range(3)),
+        distances=(),
+    )
+    return build_decision(("a", "b", "c"), confidence, None, **{"threshold": 0.0, "error": error, "prior": prior} | changes)
+
+
+def test_one_label_is_classified_and_none_or_several_are_not():
+    decision = decide(error=0.1)
+    empty = np.empty(0)
+    sure, torn, lost = (decision(np.array(each), empty) for each in ([0.9, 0.06, 0.04], [0.15, 0.4, 0.45], [0.34, 0.33, 0.33]))
+    assert (sure.label, sure.labels) == ("a", ("a",))
+    assert (torn.label, torn.labels) == ("", ("c", "b"))
+    assert (lost.label, lost.labels) == ("", ())
+    assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04]), empty).label == ""
+    assert decide()(np.array([0.15, 0.4, 0.45]), empty).labels is None
+
+
+def test_observed_figures_of_sets():
+    labels, probabilities = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.45, 0.55]])
+    assert set_figures(labels, probabilities, np.array([0.4, 0.4])) == {
+        "observed_error": 0.25,
+        "size": 1.5,
+        "classified": 0.5,
+        "classified_error": 0.5,
+    }
+    assert set_figures(labels, probabilities, np.array([1.1, 1.1]))["classified_error"] is None
+
+
+def test_risk_over_coverage_ends_at_the_error_of_all_and_its_thresholds_are_what_threshold_does():
+    labels, probabilities = drawn(1_000)
+    rows = risk_coverage(labels, probabilities)
+    assert rows[-1]["coverage"] == 1
+    assert rows[-1]["risk"] == pytest.approx(1 - headline(labels, probabilities)["accuracy"])
+    assert len(rows) <= 200
+    for row in rows[::20]:
+        kept = probabilities.max(1) >= row["threshold"]
+        assert row["coverage"] == pytest.approx(kept.mean())
+        assert row["risk"] == pytest.approx((probabilities.argmax(1) != labels)[kept].mean())
+    tied = risk_coverage(np.array([0, 1, 0]), np.full((3, 2), 0.5))
+    assert tied == [{"threshold": 0.5, "coverage": 1.0, "risk": pytest.approx(1 / 3)}]
+
+
+# ---- priors ------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_prior_gives_the_posteriors_of_that_balance():
+    """Two normal classes: Bayes under the wanted balance, computed from the densities, against the re-weighted posteriors of the learned one."""
+    x = np.linspace(-3, 3, 50)
+    densities = np.exp(-((x[:, None] - [-1, 1]) ** 2) / 2)
+    learned, wanted = np.array([0.5, 0.5]), np.array([0.9, 0.1])
+    before, after = (densities * prior / (densities * prior).sum(1, keepdims=True) for prior in (learned, wanted))
+    assert reweighted(before, wanted / learned) == pytest.approx(after)
+    assert reweighted(np.array([[1.0, 0.0]]), np.array([0.0, 2.0])).tolist() == [[0.0, 1.0]]
+
+
+def test_a_prior_changes_the_label_and_never_the_set():
+    probabilities, empty = np.array([0.6, 0.35, 0.05]), np.empty(0)
+    plain, turned = decide(error=0.1)(probabilities, empty), decide(error=0.1, prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    assert plain.labels == turned.labels
+    assert decide()(probabilities, empty).label == "a"
+    answer = decide(prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    assert answer.label == "b"
+    expected = probabilities * [0.1, 3.6, 0.2]
+    assert answer.probabilities == pytest.approx(expected / expected.sum())
+    assert answer.margin == pytest.approx(answer.probability - answer.probabilities[0])
+
+
+def test_priors_in_words_and_in_a_table(tmp_path):
+    names = ("A", "B=1, x")
+    (tmp_path / "p.tsv").write_text("class\tprior\nB=1, x\t0.25\nA\t0.75\n")
+    assert read_prior(str(tmp_path / "p.tsv"), names).tolist() == [0.75, 0.25]
+    assert read_prior("B=0.1,A=0.9", ("A", "B")).tolist() == [0.9, 0.1]
+    assert read_prior("a=b=0.333,c=0.667", ("a=b", "c")).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A=0.9,C=0.1", "no class 'C'"),
+        ("A=0.9", "no value for class 'B'"),
+        ("A=0.9,B=0.2", "add up to 1.1, expected 1"),
+        ("A=0.5,A=0.5", "named twice"),
+        ("A=1.5,B=-0.5", "'-0.5', expected a number"),
+        ("A=x,B=1", "'x', expected a number"),
+        ("A=nan,B=1", "'nan', expected a number"),
+        ("prior.tsv", "expected CLASS=NUMBER, found 'prior.tsv', and no file"),
+    ],
+)
+def test_a_wrong_prior_is_one_line(text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        read_prior(text, ("A", "B"))
+    assert caught.value.hint
+    assert "\n" not in caught.value.message
+
+
+def test_no_prior_for_a_class_that_training_never_saw():
+    confidence = Confidence(balance=(1.0, 0.0))
+    with pytest.raises(UsageError, match="no training record is of class 'b'"):
+        build_decision(("a", "b"), confidence, None, threshold=0, prior=np.array([0.5, 0.5]))
+    assert build_decision(("a", "b"), confidence, None, threshold=0, prior=np.array([1.0, 0.0])).ratio.tolist() == [1.0, 0.0]
+
+
+# ---- novelty -----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_distances_are_those_of_mahalanobis_where_records_are_plenty():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 2], 4_000)
+    features = rng.normal(size=(8_000, 3)) * [0.1, 0.02, 0.05] + np.where(labels[:, None] == 0, [1, 0, 0], [0, 1, 0])
+    novelty = fit_novelty(labels, features)
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    means = np.stack([scaled[labels == label].mean(0) for label in (0, 2)])
+    precision = np.linalg.inv(np.cov((scaled - means[labels // 2]).T, bias=True))
+    some = scaled[::100]
+    expected = np.sqrt(np.min([np.einsum("nd,de,ne->n", some - mean, precision, some - mean) for mean in means], axis=0))
+    assert novelty.distances(features[::100]) == pytest.approx(expected, rel=0.05)
+
+
+def test_more_features_than_records_and_features_that_never_move():
+    rng = np.random.default_rng(1)
+    features = np.c_[rng.normal(size=(20, 60)), np.zeros((20, 4))]
+    novelty = fit_novelty(np.arange(20) % 2, features)
+    assert np.isfinite(novelty.distances(features)).all()
+    assert np.isfinite(fit_novelty(np.array([0, 1]), features[:2]).distances(features)).all()
+
+
+def test_records_like_those_of_validation_are_above_a_novelty_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    rates = [(ranks(rng.normal(size=500), np.sort(rng.normal(size=99))) >= 0.95).mean() for _ in range(100)]
+    assert np.mean(rates) == pytest.approx(0.05, abs=0.01)
+    assert ranks(np.array([9.0, -9.0, 1.0]), np.array([0.0, 1.0, 2.0])).tolist() == [0.75, 0.0, 0.25]
+
+
+# ---- a trained model ---------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return small_dataset(tmp_path_factory.mktemp("data"), records=150, shortest=150, longest=300)
+
+
+@pytest.fixture(scope="module")
+def run_folder(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    train(dataset, TOKENIZER, MODEL, TRAINING, folder)
+    return folder
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    rng = random.Random(9)
+    sequences = {f"r{number}": random_sequence(rng, 200, gc=(0.3, 0.7)[number % 2]) for number in range(40)}
+    return str(write_fasta(tmp_path / "new.fa", sequences | {"short": "AC"}))
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text), dialect="excel-tab"))
+
+
+def test_what_is_learned_comes_back_from_the_folder_and_stands_on_the_card(run_folder, dataset):
+    bundle = load_bundle(run_folder)
+    known = bundle.confidence
+    validation = dataset.indices("validation")
+    assert known.records == len(validation) == sum(map(len, known.scores)) == len(known.distances)
+    assert known.balance == pytest.approx((0.5, 0.5))
+    raw = [s.probabilities for s in build_scorer(load_bundle(run_folder), PredictSettings()).score([dataset.codes(i) for i in validation])]
+    own = np.stack(raw)[np.arange(len(validation)), dataset.label_ids[validation]]
+    assert np.sort(own) == pytest.approx(np.sort(np.concatenate(known.scores)), rel=1e-4)  # calibrated ones, as predict gives them
+    again = build_scorer(bundle, PredictSettings(), features=True)
+    features = np.stack([s.features for s in again.score([dataset.codes(i) for i in validation])])
+    assert np.sort(bundle.novelty.distances(features)) == pytest.approx(known.distances, rel=1e-4)
+    assert (
+        f"at temperature {known.temperature:.2f}, fitted on {len(validation)} validation"
+        in (run_folder / "model" / "README.md").read_text()
+    )
+
+
+def test_predict_and_evaluate_report_calibrated_probabilities(run_folder, dataset):
+    """The run's history has the validation loss at temperature 1; evaluation has the lower or equal one at the model's."""
+    bundle = load_bundle(run_folder)
+    metrics = evaluate(bundle, dataset, split="validation", baselines=False)
+    losses = [json.loads(line)["loss"] for line in (run_folder / "metrics.jsonl").read_text().splitlines() if '"validation"' in line]
+    assert bundle.confidence.temperature != 1
+    assert metrics["temperature"] == bundle.confidence.temperature
+    assert metrics["log_loss"] < min(losses)
+
+
+def test_novel_records_are_far_and_held_out_ones_are_not(run_folder, dataset, caplog):
+    """The classes differ in GC: low-complexity sequence and very short records are of neither."""
+    bundle = load_bundle(run_folder)
+    rng = random.Random(4)
+
+    def novelties(sequences, **settings):
+        records = [SequenceRecord("r", "", sequence.encode(), "f", 1) for sequence in sequences]
+        return np.array([p.novelty for _, p in predict(bundle, records, PredictSettings(**settings))])
+
+    held_out = novelties([random_sequence(rng, rng.randint(150, 300), gc=gc) for gc in (0.3, 0.7) for _ in range(30)])
+    assert (held_out > 0.9).mean() < 0.3
+    assert not caplog.records
+    odd = novelties(["AC" * 100, "A" * 200, "GGGC" * 50, "GTT" * 60])
+    tiny = novelties([random_sequence(rng, 8, gc=0.5) for _ in range(20)])
+    assert odd.min() > 0.8  # the small network sees 3-mers only
+    assert np.median(tiny) > 0.9
+    assert "records lie further from the training records than" in caplog.text
+
+
+def test_without_options_the_columns_are_as_ever(run_folder, fasta, capsys):
+    assert main(["predict", str(run_folder), fasta]) == 0
+    columns = "id length status label probability margin strand_agreement windows prob_poor prob_rich"
+    assert list(rows_of(capsys.readouterr().out)[0]) == columns.split()
+
+
+def test_error_and_novelty_add_their_columns_at_the_end(run_folder, fasta, capsys):
+    assert main(["predict", str(run_folder), fasta, "--error", "0.2", "--max-novelty", "0.9"]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert list(rows[0])[-3:] == ["prob_rich", "labels", "novelty"]
+    for row in rows[:-1]:
+        assert (row["status"] == "classified") == (row["labels"] in {"poor", "rich"} and float(row["novelty"]) <= 0.9)
+        assert row["label"] in {"", row["labels"]}
+    assert (rows[-1]["status"], rows[-1]["labels"], rows[-1]["novelty"]) == ("too_short", "", "")
+    assert main(["predict", str(run_folder), fasta, "--error", "0.2", "--format", "jsonl"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["labels"] or [] for line in lines] == [[row["labels"]] if row["labels"] else [] for row in rows]
+
+
+def test_a_prior_on_the_command_line(run_folder, fasta, capsys):
+    found = []
+    for prior in ("poor=0.5,rich=0.5", "poor=0.9,rich=0.1"):
+        assert main(["predict", str(run_folder), fasta, "--prior", prior]) == 0
+        found.append([float(row["prob_poor"]) for row in rows_of(capsys.readouterr().out)[:-1]])
+    assert main(["predict", str(run_folder), fasta]) == 0
+    plain = np.array([float(row["prob_poor"]) for row in rows_of(capsys.readouterr().out)[:-1]])
+    assert found[0] == pytest.approx(plain, abs=2e-6)
+    assert found[1] == pytest.approx(plain * 0.9 / (plain * 0.9 + (1 - plain) * 0.1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--error", "0.001"], 2, "needs 999 validation records"),
+        (["--error", "0"], 78, "predict.error"),
+        (["--max-novelty", "2"], 78, "predict.max_novelty"),
+        (["--prior", "poor=1"], 2, "no value for class 'rich'"),
+    ],
+)
+def test_what_cannot_be_promised_is_one_line(words, code, said, run_folder, fasta, capsys):
+    assert main(["predict", str(run_folder), fasta, *words]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert len(err.splitlines()) <= 2
+
+
+def test_a_set_is_a_line_of_csv_in_its_column(tmp_path):
+    names = ("E. coli, K-12", 'say "a"', "plain")
+    record = SequenceRecord("r", "", b"ACGT", "f", 1)
+    answer = Prediction("r", 4, "unclassified", probabilities=(0.4, 0.3, 0.3), labels=names, novelty=0.5)
+    write_predictions([(record, answer)], names, str(tmp_path / "p.tsv"), extras=("labels",))
+    (row,) = rows_of((tmp_path / "p.tsv").read_text())
+    assert next(csv.reader([row["labels"]])) == list(names)
+
+
+# ---- models without calibration ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_without_a_validation_split_says_so(tmp_path, fasta, capsys):
+    dataset = small_dataset(tmp_path / "d", records=20)
+    dataset.records.loc[dataset.records["split"] == "validation", "split"] = "train"
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3}), tmp_path / "run")
+    bundle = load_bundle(tmp_path / "run")
+    assert (bundle.confidence.temperature, bundle.confidence.records, bundle.novelty) == (None, 0, None)
+    assert "no validation split" in (tmp_path / "run" / "model" / "README.md").read_text()
+    for option in ("--error", "--max-novelty"):
+        assert main(["predict", str(tmp_path / "run"), fasta, option, "0.1"]) == 2
+        assert "trained without a validation split" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "run"), fasta, "--prior", "poor=0.9,rich=0.1"]) == 0
+
+
+def test_a_model_of_an_earlier_genomix_still_predicts(run_folder, tmp_path, fasta, capsys):
+    shutil.copytree(run_folder / "model", tmp_path / "old")
+    description = describe_folder(tmp_path / "old")
+    for name in ("confidence", "novelty"):
+        del description[name]
+    (tmp_path / "old" / "novelty.safetensors").unlink()
+    (tmp_path / "old" / "model.json").write_text(json.dumps(description | {"checksum": bundle_module._checksum(description)}))
+    assert main(["predict", str(tmp_path / "old"), fasta]) == 0
+    assert load_bundle(tmp_path / "old").confidence is None
+    capsys.readouterr()
+    for words in (["--error", "0.2"], ["--max-novelty", "0.9"], ["--prior", "poor=0.5,rich=0.5"]):
+        assert main(["predict", str(tmp_path / "old"), fasta, *words]) == 2
+        assert "earlier genomix" in capsys.readouterr().err
+
+
+def test_changed_novelty_statistics_are_refused(run_folder, tmp_path, fasta, capsys):
+    shutil.copytree(run_folder / "model", tmp_path / "m")
+    (tmp_path / "m" / "novelty.safetensors").write_bytes(b"x")
+    assert main(["predict", str(tmp_path / "m"), fasta]) == 65
+    assert "novelty statistics are not those" in capsys.readouterr().err
+
+
+def test_the_report_draws_risk_over_coverage_and_shows_the_sets():
+    labels, probabilities = drawn(400)
+    confidence = Confidence(balance=(1 / 3,) * 3, records=400, temperature=1.25, scores=class_scores(labels, probabilities))
+    page = render(made_inputs(metrics=made_metrics() | confidence_figures(confidence, labels, probabilities)))
+    assert "temperature 1.25, fitted on 400 validation records" in page
+    assert "Error over coverage: " in page
+    assert page.count(">--error 0.") >= 3
+    assert "sets without the true label" in page
