@@ -32,6 +32,7 @@ def predict(
 ) -> None:
     """Classify new sequences: one row for each record, in input order."""
     from genomix.bundle import load_bundle
+    from genomix.certificate import LengthWatch
     from genomix.formats import open_records
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
@@ -47,7 +48,9 @@ def predict(
     bundle = load_bundle(model, device=device.value)
     records = chain.from_iterable(open_records(path) for path in sequences)
     predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None)
-    counts = write_predictions(predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, force=force)
+    lengths = LengthWatch(bundle.provenance.get("evaluation"))
+    counts = write_predictions(lengths.watch(predictions), bundle.classes, output, form=form.value, split_fasta=split_fasta, force=force)
+    lengths.warn()
     total = sum(counts.values())
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     say([f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}")])
