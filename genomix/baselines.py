@@ -1,8 +1,9 @@
 """What a network must beat: classifiers that look at composition only, from scikit-learn.
 
-    majority     the class frequencies of the train split, for every record
-    length_gc    logistic regression on the logarithm of the length and the GC content
-    kmer4 kmer6  logistic regression on k-mer frequencies
+    majority             the class frequencies of the train split, for every record
+    length gc length_gc  logistic regression on the logarithm of the length, the GC content, both, and splines of them (`traits`)
+    kmer4 kmer6          logistic regression on k-mer frequencies
+    nearest              the label of the training record with the most similar sketch (`nearest`)
 
 Fitted on the train split. The strength of the regularisation is chosen on the validation split: highest macro-F1, the figure that the gain is given in,
 and the lowest log loss of equals. Frequencies go in as square roots (the Hellinger transform, which evens out the variances of rare and common k-mers:
@@ -20,6 +21,7 @@ from typing import Protocol
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +30,8 @@ from genomix.data.frequencies import complement_order, kmer_frequencies
 from genomix.data.store import Dataset
 from genomix.errors import DataError
 from genomix.metrics import headline
+from genomix.nearest import fit_nearest
+from genomix.traits import Splines, gc_content, length_and_gc, log_length
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ _RECORDS_AT_ONCE = 1024
 _MOST_ITERATIONS = 300
 
 Features = Callable[[Dataset, np.ndarray], np.ndarray]
-"""Dataset and record indices -> float32 [records, features]."""
+"""Dataset and record indices -> float [records, features]."""
 
 
 class Baseline(Protocol):
@@ -67,7 +71,7 @@ class Logistic:
     """Logistic regression on standardised features. A class without training records has probability 0."""
 
     features: Features
-    scaler: StandardScaler
+    scaler: StandardScaler | Pipeline
     model: LogisticRegression
     class_count: int
 
@@ -78,7 +82,7 @@ class Logistic:
 
 
 def fit_baselines(dataset: Dataset, *, strand: Strand, seed: int) -> dict[str, Baseline]:
-    """Every baseline, fitted on the train split, by name: `majority length_gc kmer4 kmer6`.
+    """Every baseline, fitted on the train split, by name: `majority length gc length_gc kmer4 kmer6 nearest`.
 
     Args:
         strand: `both` counts a k-mer and its reverse complement together.
@@ -90,17 +94,19 @@ def fit_baselines(dataset: Dataset, *, strand: Strand, seed: int) -> dict[str, B
     train = _labelled(dataset, "train")
     if not len(train):
         raise DataError("no labelled record in the train split", where=str(dataset.folder), hint="the baselines learn from the train split")
-    kinds: dict[str, Features] = {
-        "length_gc": _length_and_gc,
-        "kmer4": partial(_kmer_features, k=4, strand=strand),
-        "kmer6": partial(_kmer_features, k=6, strand=strand),
-    }
+    traits: dict[str, Features] = {"length": log_length, "gc": gc_content, "length_gc": length_and_gc}
+    kmers: dict[str, Features] = {f"kmer{k}": partial(_kmer_features, k=k, strand=strand) for k in (4, 6)}
     counts = np.bincount(dataset.label_ids[train], minlength=len(dataset.classes))
     majority = Constant(counts / counts.sum())
     if np.count_nonzero(counts) < 2:
-        return dict.fromkeys(["majority", *kinds], majority)
+        return dict.fromkeys(["majority", *traits, *kmers, "nearest"], majority)
     train, validation = _sample(train, seed), _sample(_labelled(dataset, "validation"), seed)
-    return {"majority": majority, **{name: _fit(name, features, dataset, train, validation) for name, features in kinds.items()}}
+    return {
+        "majority": majority,
+        **{name: _fit(name, features, dataset, train, validation, curved=True) for name, features in traits.items()},
+        **{name: _fit(name, features, dataset, train, validation) for name, features in kmers.items()},
+        "nearest": fit_nearest(dataset, train),
+    }
 
 
 def baseline_probabilities(dataset: Dataset, split: str, *, strand: Strand, seed: int) -> dict[str, np.ndarray]:
@@ -144,8 +150,8 @@ def _sample(indices: np.ndarray, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(indices)[:MOST_RECORDS])
 
 
-def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, validation: np.ndarray) -> Logistic:
-    scaler = StandardScaler(copy=False)
+def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, validation: np.ndarray, *, curved: bool = False) -> Logistic:
+    scaler = make_pipeline(Splines(), StandardScaler(copy=False)) if curved else StandardScaler(copy=False)
     table = scaler.fit_transform(features(dataset, train))
     class_count = len(dataset.classes)
     if not len(validation):
@@ -179,12 +185,6 @@ def _of_all_classes(model: LogisticRegression, table: np.ndarray, class_count: i
     probabilities = np.zeros((len(table), class_count))
     probabilities[:, model.classes_] = model.predict_proba(table)
     return probabilities / probabilities.sum(axis=1, keepdims=True)  # float32 rows sum to 1 within 1e-7
-
-
-def _length_and_gc(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
-    bases = kmer_frequencies(dataset, indices, 1, "forward")
-    lengths = np.array([len(dataset.codes(int(index))) for index in indices])
-    return np.column_stack([np.log(np.maximum(lengths, 1)), bases[:, 1] + bases[:, 2]]).astype(np.float32)
 
 
 def _kmer_features(dataset: Dataset, indices: np.ndarray, *, k: int, strand: Strand, roots: bool = True) -> np.ndarray:

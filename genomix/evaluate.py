@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
@@ -18,13 +19,23 @@ from genomix.scorer import PredictSettings, Scorer, build_scorer
 
 
 def evaluate(
-    bundle: Bundle, dataset: Dataset, *, split: str = "test", settings: PredictSettings | None = None, baselines: bool = True, seed: int = 0
+    bundle: Bundle,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    settings: PredictSettings | None = None,
+    baselines: bool = True,
+    checks: bool = True,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare` and `genomix.confidence.confidence_figures`.
+    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`; `genomix.audit` for `audit`, `checks` and `length_certificate`; and
+    `genomix.confidence.confidence_figures`.
 
     Args:
         split: `train`, `validation` or `test`.
-        baselines: fit them on the training split of `dataset`, choose on its validation split.
+        baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them.
+        checks: score shuffled and cropped records too.
+        seed: of the bootstrap, and of the samples, shuffles and crops of the checks.
 
     Raises:
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
@@ -44,9 +55,14 @@ def evaluate(
             "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
         )
     labels = _labels(bundle, dataset, indices)
-    probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
+    scorer = build_scorer(bundle, settings or PredictSettings())
+    probabilities = split_probabilities(scorer, dataset, indices)
     others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
-    metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=drawn_together(dataset, indices), seed=seed)
+    groups = drawn_together(dataset, indices)
+    metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
+    metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)
+    if checks:
+        metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed)
     return metrics | confidence_figures(bundle.confidence, labels, probabilities)
 
 

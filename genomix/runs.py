@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from lightning_fabric import Fabric
 
+from genomix.audit import audit_lines
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
@@ -47,7 +48,7 @@ class FinishedRun:
         """Lines for the terminal; the first is the gain over the best baseline."""
         if self.result.metrics is None:
             return ["no test split, so nothing is known of how good the model is"]
-        return summary_lines(self.result.metrics)
+        return [*summary_lines(self.result.metrics), *audit_lines(self.result.metrics)]
 
 
 def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: bool = False, force: bool = False) -> FinishedRun:

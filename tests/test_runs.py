@@ -53,7 +53,7 @@ def test_the_run_folder_holds_what_the_documents_say(run_folder):
     metrics = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
     keys = {"accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision", "log_loss", "ece", "records"}
     assert keys <= metrics.keys()
-    assert set(metrics["baselines"]) == {"majority", "length_gc", "kmer4", "kmer6"}
+    assert set(metrics["baselines"]) == {"majority", "length", "gc", "length_gc", "kmer4", "kmer6", "nearest"}
     assert all(keys <= baseline.keys() for baseline in metrics["baselines"].values())
     assert f"{metrics['macro_f1']:.3f}" in (run_folder / "report.html").read_text()
 

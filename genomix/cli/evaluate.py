@@ -16,13 +16,17 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics.json.", metavar="DIR")] = None,
     split: Annotated[Split, typer.Option("--split", help="Which records to score.")] = Split.test,
     baselines: Annotated[bool, typer.Option(help="Fit baselines on the dataset's training split and score them beside the model.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    checks: Annotated[
+        bool, typer.Option(help="Score shuffled and cropped records too: does order matter, at which lengths does it hold?")
+    ] = True,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the checks.")] = 0,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
 ) -> None:
     """Score a trained model on one split of a dataset, beside baselines; metrics.json goes to stdout unless -o is given."""
     import json
 
+    from genomix.audit import audit_lines
     from genomix.bundle import load_bundle
     from genomix.data.store import Dataset
     from genomix.evaluate import evaluate as evaluate_model
@@ -33,8 +37,8 @@ def evaluate(
     if output is not None:
         require_free(output, force=force)
     bundle = load_bundle(model, device=device.value)
-    metrics = evaluate_model(bundle, Dataset.open(dataset), split=split.value, baselines=baselines, seed=seed)
-    say(summary_lines(metrics))
+    metrics = evaluate_model(bundle, Dataset.open(dataset), split=split.value, baselines=baselines, checks=checks, seed=seed)
+    say([*summary_lines(metrics), *audit_lines(metrics)])
     if output is None:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))
     else:

@@ -46,6 +46,7 @@ def predict(
 ) -> None:
     """Classify new sequences: one row for each record, in input order."""
     from genomix.bundle import load_bundle
+    from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
     from genomix.formats import open_records
     from genomix.outputs import require_apart, require_free
@@ -68,9 +69,11 @@ def predict(
     records = chain.from_iterable(open_records(path) for path in sequences)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
+    lengths = LengthWatch(bundle.provenance.get("evaluation"))
     counts = write_predictions(
-        predictions, bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force
+        lengths.watch(predictions), bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force
     )
+    lengths.warn()
     total = sum(counts.values())
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     say([f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}")])

@@ -41,11 +41,8 @@ def bootstrap_intervals(
     Raises:
         DataError: no records.
     """
-    points = headline(labels, probabilities)
-    draws = [weighted_figures(labels, probabilities, weights) for weights in resampled_weights(len(labels), groups, resamples, seed)]
-    values = {name: np.concatenate([draw[name] for draw in draws]) for name in FIGURES}
-    enough = sampling_units(len(labels), groups) > 1
-    return {name: _percentiles(values[name], confidence) if enough and points[name] is not None else None for name in FIGURES}
+    draws = resampled_figures(labels, probabilities, groups=groups, resamples=resamples, seed=seed)
+    return intervals_of(headline(labels, probabilities), draws, confidence)
 
 
 def paired_gain(
@@ -67,17 +64,38 @@ def paired_gain(
     Raises:
         DataError: no records.
     """
-    ours, theirs = (headline(labels, each)[metric] for each in (probabilities, reference))
+    points = [headline(labels, each) for each in (probabilities, reference)]
+    draws = [resampled_figures(labels, each, groups=groups, resamples=resamples, seed=seed) for each in (probabilities, reference)]
+    return gain_of(metric, (points[0], draws[0]), (points[1], draws[1]), confidence)
+
+
+Draws = dict[str, np.ndarray]
+"""Every headline figure on each resample, float64 [resamples], NaN where it has no value; empty where there is only one unit to draw."""
+
+
+def resampled_figures(
+    labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Draws:
+    """The figures of each resample. The same labels, groups and seed give the same resamples, so the draws of two classifiers are paired."""
+    if sampling_units(len(labels), groups) < 2:
+        return {}
+    draws = [weighted_figures(labels, probabilities, weights) for weights in resampled_weights(len(labels), groups, resamples, seed)]
+    return {name: np.concatenate([draw[name] for draw in draws]) for name in FIGURES}
+
+
+def intervals_of(points: dict, draws: Draws, confidence: float) -> dict[str, list[float] | None]:
+    """What `bootstrap_intervals` gives, from the headline figures and their draws."""
+    return {name: _percentiles(draws[name], confidence) if draws and points[name] is not None else None for name in FIGURES}
+
+
+def gain_of(metric: str, ours: tuple[dict, Draws], theirs: tuple[dict, Draws], confidence: float) -> dict:
+    """What `paired_gain` gives, from the headline figures of two classifiers and their draws."""
     gain = {"metric": metric, "difference": None, "low": None, "high": None, "confidence": confidence}
-    if ours is None or theirs is None:
+    if ours[0][metric] is None or theirs[0][metric] is None:
         return gain
-    gain["difference"] = ours - theirs
-    if sampling_units(len(labels), groups) > 1:
-        differences = [
-            weighted_figures(labels, probabilities, weights)[metric] - weighted_figures(labels, reference, weights)[metric]
-            for weights in resampled_weights(len(labels), groups, resamples, seed)
-        ]
-        gain["low"], gain["high"] = _percentiles(np.concatenate(differences), confidence) or (None, None)
+    gain["difference"] = ours[0][metric] - theirs[0][metric]
+    if ours[1]:
+        gain["low"], gain["high"] = _percentiles(ours[1][metric] - theirs[1][metric], confidence) or (None, None)
     return gain
 
 

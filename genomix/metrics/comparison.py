@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, bootstrap_intervals, paired_gain, sampling_units
+from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, gain_of, intervals_of, resampled_figures, sampling_units
 from genomix.metrics.by_rank import best_baseline, figures_by_rank
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
@@ -26,15 +26,26 @@ FIGURE_TITLES = {
 
 BASELINE_TITLES = {
     "majority": "majority class",
+    "length": "length logistic regression",
+    "gc": "GC logistic regression",
     "length_gc": "length and GC logistic regression",
     "kmer4": "k-mer 4 logistic regression",
     "kmer6": "k-mer 6 logistic regression",
+    "nearest": "most similar training record",
 }
 
 _FEWEST_RESAMPLES = 200
 _AFFORDABLE_WEIGHTS = 20_000 * RESAMPLES
 
-SHORT_TITLES = {"majority": "majority", "length_gc": "length+GC", "kmer4": "4-mers", "kmer6": "6-mers"}
+SHORT_TITLES = {
+    "majority": "majority",
+    "length": "length",
+    "gc": "GC",
+    "length_gc": "length+GC",
+    "kmer4": "4-mers",
+    "kmer6": "6-mers",
+    "nearest": "nearest",
+}
 
 
 def compare(
@@ -59,22 +70,26 @@ def compare(
         resamples: of the bootstrap; by default 1,000, fewer (200 at least) above 20,000 records, to end within minutes.
 
     Returns:
-        The network's headline figures at the top, and `split seed classes intervals bootstrap baselines baseline_intervals gain per_class confusion
-        reliability ranks`. `ranks` is None unless labels are paths in a tree (`genomix.ranks`); `gain` is None without baselines; the best baseline is the one with the highest macro-F1 on this very split, so the choice
-        favours the baselines.
+        The network's headline figures at the top, and `split seed classes intervals bootstrap baselines baseline_intervals gain gains per_class
+        confusion reliability ranks`. `gains` holds the network's gain over each baseline, `gain` the one over the best, None without baselines. The best
+        baseline is the one with the highest macro-F1 on this very split, so the choice favours the baselines. `ranks` is None unless labels are paths in a
+        tree (`genomix.ranks`).
 
     Raises:
         DataError: no records.
     """
     resamples = resamples or _default_resamples(len(labels))
-    resampling: dict[str, Any] = {"groups": groups, "resamples": resamples, "confidence": confidence, "seed": seed}
-    scores = {name: headline(labels, each) for name, each in baselines.items()}
+    resampling: dict[str, Any] = {"groups": groups, "resamples": resamples, "seed": seed}
+    ours = headline(labels, probabilities), resampled_figures(labels, probabilities, **resampling)
+    others = {name: (headline(labels, each), resampled_figures(labels, each, **resampling)) for name, each in baselines.items()}
+    gains = {name: gain_of(GAIN_METRIC, ours, other, confidence) for name, other in others.items()}
+    scores = {name: points for name, (points, _) in others.items()}
     return {
-        **headline(labels, probabilities),
+        **ours[0],
         "split": split,
         "seed": seed,
         "classes": list(classes),
-        "intervals": bootstrap_intervals(labels, probabilities, **resampling),
+        "intervals": intervals_of(*ours, confidence),
         "bootstrap": {
             "resamples": resamples,
             "confidence": confidence,
@@ -82,8 +97,9 @@ def compare(
             "units": sampling_units(len(labels), groups),
         },
         "baselines": scores,
-        "baseline_intervals": {name: bootstrap_intervals(labels, each, **resampling) for name, each in baselines.items()},
-        "gain": _gain(labels, probabilities, baselines, scores, resampling),
+        "baseline_intervals": {name: intervals_of(*other, confidence) for name, other in others.items()},
+        "gain": _best_gain(gains, scores),
+        "gains": gains,
         "per_class": per_class(labels, probabilities, classes),
         "confusion": confusion(labels, probabilities, classes),
         "reliability": reliability(labels, probabilities),
@@ -123,13 +139,11 @@ def _default_resamples(record_count: int) -> int:
     return min(RESAMPLES, max(_FEWEST_RESAMPLES, _AFFORDABLE_WEIGHTS // max(1, record_count)))
 
 
-def _gain(
-    labels: np.ndarray, probabilities: np.ndarray, baselines: dict[str, np.ndarray], scores: dict[str, dict], resampling: dict
-) -> dict | None:
-    if not baselines:
+def _best_gain(gains: dict[str, dict], scores: dict[str, dict]) -> dict | None:
+    if not gains:
         return None
-    best = max(baselines, key=lambda name: scores[name][GAIN_METRIC])
-    return {"baseline": best, **paired_gain(labels, probabilities, baselines[best], metric=GAIN_METRIC, **resampling)}
+    best = max(scores, key=lambda name: scores[name][GAIN_METRIC])
+    return {"baseline": best, "chosen_by": f"highest {GAIN_METRIC} on this split", **gains[best]}
 
 
 def _interval_note(metrics: dict) -> str:

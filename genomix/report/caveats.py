@@ -50,6 +50,8 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
         )
         return
     yield from _of_gain(metrics)
+    audit = metrics.get("audit")
+    yield from (Caveat(each["kind"], each["title"], each["text"]) for each in (audit["findings"] if audit else []))
     yield from _of_size(metrics)
     if metrics["accuracy"] == 1.0:
         bound = 3 / metrics["bootstrap"]["units"]

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genomix import __version__
 from genomix.outputs import atomic_file
-from genomix.report import classes, confidence, content
+from genomix.report import checks, classes, confidence, content
 from genomix.report.caveats import caveats, verdict
 from genomix.report.inputs import ReportInputs
 
@@ -36,6 +36,7 @@ def render(inputs: ReportInputs) -> str:
         content=content,
         classes=classes,
         confidence=confidence,
+        checks=checks,
         caveats=caveats(inputs),
         verdict=verdict(inputs.metrics),
         version=__version__,

@@ -86,4 +86,6 @@ def begun_with(folder: Path, named: Path | None = None) -> Path:
 def _evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
     gain = metrics["gain"]
     best = {"best_baseline": gain["baseline"], "gain_over_it": f"{gain['metric']} {gain['difference']:+.4f}"} if gain else {}
-    return {name: metrics[name] for name in _FIGURES} | best
+    certificate = metrics.get("length_certificate")
+    lengths = {f"{end}_certified": certificate[end] for end in ("shortest", "longest")} if certificate else {}
+    return {name: metrics[name] for name in _FIGURES} | best | lengths

@@ -309,7 +309,8 @@ def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, 
     metrics = None
     bundle = with_confidence(bundle, dataset, training.settings, _predicting(training.settings))
     if len(dataset.indices("test")):
-        metrics = evaluate(bundle, dataset, split="test", settings=_predicting(training.settings), seed=training.settings.seed)
+        settings = training.settings
+        metrics = evaluate(bundle, dataset, split="test", settings=_predicting(settings), checks=settings.checks, seed=settings.seed)
     bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))
     provenance = describe_run(dataset) | bundle.provenance
     if training.fabric.is_global_zero:

@@ -57,6 +57,8 @@ class TrainSettings(BaseModel):
     """Validations in a row without a lower loss after which training stops."""
     checkpoint_steps: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
+    checks: bool = True
+    """Score shuffled and cropped test records too when the run ends; without it the model has no length certificate."""
     augment: AugmentSettings = AugmentSettings()
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 computes matrix products in bfloat16; weights stay fp32."""

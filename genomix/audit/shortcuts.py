@@ -1,0 +1,141 @@
+"""Results that look like a shortcut: what length, GC content or a look at the most similar training record explains by itself.
+
+A trait is reported where it does well in one of two senses, on the split that is evaluated:
+- over all classes: the lower end of the interval of its balanced accuracy is `MARGIN` above chance, and it makes at least half (`SHARE`) of the way from
+  chance to the network's balanced accuracy. Chance is 1 / classes for every classifier that knows nothing, whatever the class balance.
+- of one class: the lower end of the interval of its ROC AUC, the class against the rest, is at least `NOTED_AUC`; from `CLEAR_AUC` on it is a warning.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from genomix.metrics import bootstrap_intervals
+
+MARGIN = 0.1
+SHARE = 0.5
+NOTED_AUC = 0.8
+CLEAR_AUC = 0.95
+
+FEWEST_OF_A_CLASS = 5
+"""With fewer records in or outside a class its AUC says nothing."""
+
+_MOST_CLASSES = 20
+"""Classes, those of highest AUC, whose intervals are drawn; more would take minutes."""
+_RESAMPLES = 200
+
+TRAITS = {"length": "length", "gc": "GC content"}
+
+_ADVICE = {
+    "length": "If length is not part of the question, crop all records to one length and train again.",
+    "gc": "If composition can come from how the records were made (laboratory, assembly, database) and not from what the classes are, balance it first.",
+}
+
+
+def find_shortcuts(
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    baselines: dict[str, np.ndarray],
+    metrics: dict[str, Any],
+    *,
+    groups: np.ndarray | None,
+    seed: int,
+) -> dict[str, Any] | None:
+    """The `audit` section of `metrics.json`; None without baselines.
+
+    Args:
+        labels: int [record].
+        baselines: name -> probabilities, float64 [record, class].
+        metrics: what `genomix.metrics.compare` made of them.
+
+    Returns:
+        `chance`; `traits`: name -> `balanced_accuracy interval share` (`share` of the network's way above chance, None where it is not above chance) and
+        `classes`, those told apart, with `class roc_auc low`; `findings`: `name kind title text`, kind `warning` or `note`.
+    """
+    if not baselines:
+        return None
+    chance = 1 / len(np.unique(labels))
+    traits = {}
+    for name in TRAITS:
+        traits[name] = _above_chance(metrics, name, chance) | {
+            "classes": _classes_told_apart(labels, classes, baselines[name], groups=groups, seed=seed)
+        }
+    findings = [finding for name in TRAITS if (finding := _trait_finding(name, traits[name], metrics, chance))]
+    if nearest := _nearest_finding(metrics, chance):
+        findings.append(nearest)
+    return {"chance": chance, "traits": traits, "findings": findings}
+
+
+def _above_chance(metrics: dict[str, Any], name: str, chance: float) -> dict[str, Any]:
+    reached, ours = metrics["baselines"][name]["balanced_accuracy"], metrics["balanced_accuracy"]
+    return {
+        "balanced_accuracy": reached,
+        "interval": metrics["baseline_intervals"][name]["balanced_accuracy"],
+        "share": (reached - chance) / (ours - chance) if ours > chance else None,
+    }
+
+
+def _classes_told_apart(
+    labels: np.ndarray, classes: tuple[str, ...], probabilities: np.ndarray, *, groups: np.ndarray | None, seed: int
+) -> list[dict[str, Any]]:
+    """Classes that are told from the rest, the clearest first."""
+    from sklearn.metrics import roc_auc_score
+
+    counts = np.bincount(labels, minlength=len(classes))
+    judged = np.flatnonzero(np.minimum(counts, len(labels) - counts) >= FEWEST_OF_A_CLASS)
+    areas = {int(index): float(roc_auc_score(labels == index, probabilities[:, index])) for index in judged}
+    found = []
+    for index in sorted(areas, key=lambda index: -areas[index])[:_MOST_CLASSES]:
+        if areas[index] < NOTED_AUC:
+            break
+        own = probabilities[:, index]
+        interval = bootstrap_intervals(
+            (labels == index).astype(np.int64), np.column_stack([1 - own, own]), groups=groups, resamples=_RESAMPLES, seed=seed
+        )["roc_auc"]
+        if interval is not None and interval[0] >= NOTED_AUC:
+            found.append({"class": classes[index], "roc_auc": areas[index], "low": interval[0]})
+    return found
+
+
+def _trait_finding(name: str, trait: dict[str, Any], metrics: dict[str, Any], chance: float) -> dict[str, str] | None:
+    apart = trait["classes"]
+    much = _well_above(trait["interval"], chance) and (trait["share"] is None or trait["share"] >= SHARE)
+    if not much and not apart:
+        return None
+    text = (
+        f"{_capital(TRAITS[name])} alone reaches a balanced accuracy of {trait['balanced_accuracy']:.3f} "
+        f"(chance {chance:.3f}, network {metrics['balanced_accuracy']:.3f})"
+    )
+    if apart and len(metrics["classes"]) > 2:
+        named = ", ".join(f"{each['class']} ({each['roc_auc']:.2f})" for each in apart[:5])
+        text += f", and tells these classes from the rest (ROC AUC): {named}" + (f" and {len(apart) - 5} more" if len(apart) > 5 else "")
+    warning = much or any(each["low"] >= CLEAR_AUC for each in apart)
+    return {
+        "name": name,
+        "kind": "warning" if warning else "note",
+        "title": f"Shortcut: {TRAITS[name]}" if warning else f"{_capital(TRAITS[name])} tells something",
+        "text": f"{text}. {_ADVICE[name]}",
+    }
+
+
+def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] | None:
+    """Where the network is not shown to do better than the label of the most similar training record."""
+    gain = metrics["gains"]["nearest"]
+    if gain["low"] is None or gain["low"] > 0 or not _well_above(metrics["baseline_intervals"]["nearest"]["balanced_accuracy"], chance):
+        return None
+    return {
+        "name": "nearest",
+        "kind": "warning",
+        "title": "Memory would do",
+        "text": f"The label of the most similar training record reaches a balanced accuracy of {metrics['baselines']['nearest']['balanced_accuracy']:.3f} "
+        f"(network {metrics['balanced_accuracy']:.3f}), so the test records are relatives of training records: "
+        "nothing here shows how the network does on others. A split by group, or a lower --similarity, would.",
+    }
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _well_above(interval: list[float] | None, chance: float) -> bool:
+    return interval is not None and interval[0] >= chance + MARGIN

@@ -1,0 +1,78 @@
+"""The length certificate: the record lengths at which a model's accuracy was measured to hold, and the warning of records outside it.
+
+Accuracy is measured on records as they are and on crops of them (`audit.checks`). A crop holds where it costs at most `TOLERANCE` of accuracy, on the same
+records. The certificate runs from the shortest crop that holds, all longer ones holding too, to the longest record of training and test. Where records that
+were tested whole are shorter than that, it begins at the 5th percentile of their lengths.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genomix.records import Prediction, SequenceRecord
+
+_log = logging.getLogger(__name__)
+
+TOLERANCE = 0.05
+"""Accuracy that a crop may cost and still hold."""
+
+FEWEST_RECORDS = 10
+"""Records that a crop must be measured on; with fewer tested records there is no certificate."""
+
+_SHORT = 0.05
+
+
+def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, longest: int) -> dict[str, Any] | None:
+    """`shortest longest tolerance`, lengths in bases; None where too few records were tested.
+
+    Args:
+        crops: `length` and `drop` (the accuracy that it costs) of each crop that was measured.
+        tested: int [record], lengths of the records that were tested whole.
+        longest: of training and test.
+    """
+    if len(tested) < FEWEST_RECORDS:
+        return None
+    shortest = int(np.quantile(tested, _SHORT, method="lower"))
+    for crop in sorted(crops, key=lambda crop: -crop["length"]):
+        if crop["drop"]["difference"] > TOLERANCE:
+            break
+        shortest = min(shortest, crop["length"])
+    return {"shortest": shortest, "longest": longest, "tolerance": TOLERANCE}
+
+
+class LengthWatch:
+    """Counts the classified records whose length is outside a model's certificate.
+
+    Args:
+        evaluation: of `model.json`; where it is None or has no certificate nothing is counted.
+    """
+
+    def __init__(self, evaluation: Mapping[str, Any] | None) -> None:
+        certificate = evaluation or {}
+        self.shortest, self.longest = certificate.get("shortest_certified"), certificate.get("longest_certified")
+        self.seen = self.shorter = self.longer = 0
+
+    def watch(self, predictions: Iterable[tuple[SequenceRecord, Prediction]]) -> Iterator[tuple[SequenceRecord, Prediction]]:
+        """The same predictions, counted as they pass."""
+        for record, prediction in predictions:
+            if prediction.windows and self.shortest is not None and self.longest is not None:
+                self.seen += 1
+                self.shorter += prediction.length < self.shortest
+                self.longer += prediction.length > self.longest
+            yield record, prediction
+
+    def warn(self) -> None:
+        """One warning, where a record was outside."""
+        outside = [
+            f"{self.shorter} shorter than {self.shortest:,}" if self.shorter else "",
+            f"{self.longer} longer than {self.longest:,}" if self.longer else "",
+        ]
+        if any(outside):
+            _log.warning(
+                "%d of %d records are outside the lengths at which the model's accuracy was measured to hold: %s bases",
+                self.shorter + self.longer,
+                self.seen,
+                ", ".join(filter(None, outside)),
+            )
