@@ -8,10 +8,11 @@ import numpy as np
 
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
+from genomix.data.leaks import nearest_training
 from genomix.data.related import related
 from genomix.data.store import Dataset
 from genomix.errors import DataError
-from genomix.metrics import compare
+from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
 from genomix.predict import PredictSettings, Scorer, build_scorer
 
@@ -19,7 +20,7 @@ from genomix.predict import PredictSettings, Scorer, build_scorer
 def evaluate(
     bundle: Bundle, dataset: Dataset, *, split: str = "test", settings: PredictSettings | None = None, baselines: bool = True, seed: int = 0
 ) -> dict[str, Any]:
-    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`.
+    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`.
 
     Args:
         split: `train`, `validation` or `test`.
@@ -45,7 +46,9 @@ def evaluate(
     labels = _labels(bundle, dataset, indices)
     probabilities = split_probabilities(build_scorer(bundle, settings or PredictSettings()), dataset, indices)
     others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
-    return compare(labels, bundle.classes, probabilities, others, split=split, groups=_related(dataset, indices), seed=seed)
+    groups = _related(dataset, indices)
+    metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
+    return {**metrics, "by_similarity": _by_similarity(dataset, indices, labels, probabilities, groups=groups)}
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -86,6 +89,22 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
             hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
         )
     return labels
+
+
+def _by_similarity(
+    dataset: Dataset, indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray | None
+) -> dict[str, Any]:
+    """Accuracy by similarity to the training split of the dataset; `{"unavailable": why}` where that can't be said."""
+    train = dataset.indices("train")
+    if not len(train):
+        return {"unavailable": "the dataset has no training split to compare with"}
+    if np.isin(indices, train).any():
+        return {"unavailable": "these are the training records themselves"}
+    found, similarity = nearest_training(dataset, indices)
+    ids = dataset.records["id"].to_numpy()
+    pairs = [(ids[record], ids[other] if other >= 0 else "") for record, other in zip(indices, found, strict=True)]
+    threshold = dataset.info["split"]["similarity"]
+    return accuracy_by_similarity(labels, probabilities, similarity, threshold=threshold, pairs=pairs, groups=groups)
 
 
 def _related(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, bootstrap_intervals, paired_gain, sampling_units
+from genomix.metrics.by_similarity import similarity_lines
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
 GAIN_METRIC = "macro_f1"
@@ -93,7 +94,12 @@ def summary_lines(metrics: dict) -> list[str]:
     """What the command prints of `compare`'s result: the gain over the best baseline, then the network and the baselines side by side."""
     count, classes = metrics["records"], len(metrics["classes"])
     records = f"{count} record{'s' if count != 1 else ''}"
-    return [gain_line(metrics), f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}", *_table(metrics)]
+    return [
+        gain_line(metrics),
+        f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}",
+        *_table(metrics),
+        *similarity_lines(metrics.get("by_similarity")),
+    ]
 
 
 def gain_line(metrics: dict) -> str:
