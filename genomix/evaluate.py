@@ -10,7 +10,7 @@ from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.data.leaks import nearest_training
 from genomix.data.related import related
-from genomix.data.store import Dataset
+from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
@@ -104,7 +104,8 @@ def _by_similarity(
     ids = dataset.records["id"].to_numpy()
     pairs = [(ids[record], ids[other] if other >= 0 else "") for record, other in zip(indices, found, strict=True)]
     threshold = dataset.info["split"]["similarity"]
-    return accuracy_by_similarity(labels, probabilities, similarity, threshold=threshold, pairs=pairs, groups=groups)
+    result = accuracy_by_similarity(labels, probabilities, similarity, threshold=threshold, pairs=pairs, groups=groups)
+    return {**result, "file": str(dataset.folder / SIMILARITY_FILE) if SIMILARITY_FILE in dataset.info["files"] else None}
 
 
 def _related(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genomix import __version__
 from genomix.outputs import atomic_file
-from genomix.report import content
+from genomix.report import content, similarity
 from genomix.report.caveats import caveats, verdict
 from genomix.report.inputs import ReportInputs
 
@@ -34,6 +34,7 @@ def render(inputs: ReportInputs) -> str:
         metrics=inputs.metrics,
         data=inputs.data,
         content=content,
+        similarity=similarity,
         caveats=caveats(inputs),
         verdict=verdict(inputs.metrics),
         version=__version__,
