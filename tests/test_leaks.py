@@ -136,7 +136,7 @@ def test_evaluate_gives_the_table_and_names_the_leak(leaky, trained):
     worst = found["near_duplicates"][0]
     [warning] = [line for line in summary_lines(metrics) if line.startswith("warning: ")]
     assert f"{found['near']['records']} near-duplicates of training records" in warning
-    assert f"as {worst['id']} of {worst['nearest']}" in warning
+    assert f"{worst['id']}, {worst['similarity']:.3f} like {worst['nearest']}" in warning
 
 
 def test_evaluate_shows_the_gap_of_a_classifier_that_remembers(leaky, trained, monkeypatch):

@@ -229,7 +229,7 @@ class TestSimilarity:
         page = render(made_inputs(metrics=leaky_metrics()))
         text = Page(page).text
         assert "near-duplicates (0.95 or more) 30 1.000" in text
-        assert "The 20 nearest of 30 near-duplicates" in text
+        assert "The 10 nearest of 30 near-duplicates" in text
         assert "&lt;leak&gt;" in page
         drawing = similarity_chart(leaky_metrics()["by_similarity"])
         heights = numbers(drawing, "circle", "cy")
@@ -306,7 +306,7 @@ class TestCaveats:
         found = titles(made_inputs(metrics=leaky_metrics(), data=made_data(highest_similarity=0.991)))
         assert "Near-duplicates across the split" not in found
         text = found["Near-duplicates of training records"].text
-        assert "the nearest <leak> of copy 0 (0.990)" in text
+        assert "the closest is <leak>, 0.990 like copy 0" in text
         assert "accuracy is 1.000 on them, 0.950 on the other 60" in text
 
     def test_classes_that_could_not_be_held_out(self):

@@ -72,9 +72,8 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
 
 
 def _held_out_line(name: str, figures: dict[str, Any]) -> str:
-    typical = "" if figures["quartiles"] is None else f"; half of them are {figures['quartiles'][1]:.3f} or less like the nearest one"
     return (
-        f"{name}: {figures['near_duplicates']:,} of {_counted(figures['records'], 'record')} have a near-duplicate in train{typical} "
+        f"{name}: {figures['near_duplicates']:,} of {_counted(figures['records'], 'record')} have a near-duplicate in train "
         f"({SIMILARITY_FILE} has each)"
     )
 

@@ -14,7 +14,7 @@ from genomix.metrics.bootstrap import CONFIDENCE, sampling_units
 BINS = (0.0, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Bounds; a bin holds its lower one, the last one both."""
 
-_NAMED = 20
+_NAMED = 10
 """Near-duplicates that the result names; the file has all."""
 
 
@@ -77,8 +77,8 @@ def similarity_lines(found: dict[str, Any] | None) -> list[str]:
         worst = found["near_duplicates"][0]
         rest = f"; {found['far']['accuracy']:.3f} without them" if found["far"]["records"] else "; no other record is left to judge by"
         lines.append(
-            f"warning: {near:,} near-duplicate{'s' * (near != 1)} of training records (similarity {found['threshold']:g} or more), as "
-            f"{worst['id'] or 'a record without an id'} of {worst['nearest'] or 'one without an id'} ({worst['similarity']:.3f}): accuracy "
+            f"warning: {near:,} near-duplicate{'s' * (near != 1)} of training records (similarity {found['threshold']:g} or more), the closest "
+            f"{worst['id'] or 'one without an id'}, {worst['similarity']:.3f} like {worst['nearest'] or 'one without an id'}: accuracy "
             f"{found['near']['accuracy']:.3f} on them{rest}"
         )
     return lines

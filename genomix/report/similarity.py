@@ -77,8 +77,8 @@ def near_duplicate_words(metrics: dict[str, Any] | None) -> str | None:
     near, far, worst = found["near"], found["far"], found["near_duplicates"][0]
     others = f"{far['accuracy']:.3f} on the other {far['records']:,}" if far["records"] else "there are no others to judge by"
     return (
-        f"{near['records']:,} of the records that were scored are near-duplicates of training records (similarity {found['threshold']:g} or more), the "
-        f"nearest {worst['id'] or 'one without an id'} of {worst['nearest'] or 'one without an id'} ({worst['similarity']:.3f}). Such records are "
+        f"{near['records']:,} of the records that were scored are near-duplicates of training records (similarity {found['threshold']:g} or more); the "
+        f"closest is {worst['id'] or 'one without an id'}, {worst['similarity']:.3f} like {worst['nearest'] or 'one without an id'}. Such records are "
         f"remembered, not classified: accuracy is {near['accuracy']:.3f} on them, {others}."
     )
 
