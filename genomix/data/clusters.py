@@ -16,7 +16,7 @@ from genomix.data.sketches import Sketches
 
 _FLOOD_WEIGHT = 1 << 28
 """Shared hashes of all pairs together above which flooding is tried: about a second's work."""
-_LARGE = 0.01
+_LARGE = 0.1
 """The fraction of the records that a cluster has to take for a flood to be worth its while."""
 _PATIENCE = 16
 """Floods that were not worth their while after which no more are tried."""
