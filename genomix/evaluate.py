@@ -10,10 +10,11 @@ from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
+from genomix.data.leaks import nearest_training
 from genomix.data.related import related
-from genomix.data.store import Dataset
+from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
-from genomix.metrics import compare
+from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
 from genomix.scorer import PredictSettings, Scorer, build_scorer
 
@@ -28,8 +29,8 @@ def evaluate(
     checks: bool = True,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`; `genomix.audit` for `audit`, `checks` and `length_certificate`; and
-    `genomix.confidence.confidence_figures`.
+    """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`; `genomix.audit` for `audit`,
+    `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`.
 
     Args:
         split: `train`, `validation` or `test`.
@@ -63,6 +64,7 @@ def evaluate(
     metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed)
+    metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=groups)
     return metrics | confidence_figures(bundle.confidence, labels, probabilities)
 
 
@@ -104,6 +106,23 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
             hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
         )
     return labels
+
+
+def _by_similarity(
+    dataset: Dataset, indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray | None
+) -> dict[str, Any]:
+    """Accuracy by similarity to the training split of the dataset; `{"unavailable": why}` where that can't be said."""
+    train = dataset.indices("train")
+    if not len(train):
+        return {"unavailable": "the dataset has no training split to compare with"}
+    if np.isin(indices, train).any():
+        return {"unavailable": "these are the training records themselves"}
+    found, similarity = nearest_training(dataset, indices)
+    ids = dataset.records["id"].to_numpy()
+    pairs = [(ids[record], ids[other] if other >= 0 else "") for record, other in zip(indices, found, strict=True)]
+    threshold = dataset.info["split"]["similarity"]
+    result = accuracy_by_similarity(labels, probabilities, similarity, threshold=threshold, pairs=pairs, groups=groups)
+    return {**result, "file": str(dataset.folder / SIMILARITY_FILE) if SIMILARITY_FILE in dataset.info["files"] else None}
 
 
 def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:

@@ -8,10 +8,9 @@ import pytest
 import torch
 from small_data import MODEL, TOKENIZER, random_sequence, small_dataset, write_fasta
 
-from genomix import nearest
 from genomix.audit import audit_lines, checks, find_shortcuts
 from genomix.audit.checks import BLOCKS, cropped, run_checks, sampled, shuffled
-from genomix.baselines import baseline_probabilities
+from genomix.baselines import baseline_probabilities, fit_baselines
 from genomix.bundle import Bundle, load_bundle, new_model, save_bundle
 from genomix.certificate import LengthWatch, certify
 from genomix.cli.main import main
@@ -20,9 +19,9 @@ from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
 from genomix.evaluate import evaluate
 from genomix.metrics import compare, headline
-from genomix.scorer import Scores
 from genomix.records import Prediction, SequenceRecord
 from genomix.report.checks import check_rows, check_words, gain_rows, length_figure, trait_rows
+from genomix.scorer import Scores
 
 
 def normal_lengths(rng, mean, count):
@@ -157,7 +156,7 @@ class TestNearest:
         return preprocess([str(write_fasta(tmp_path / "all.fa", sequences))], settings, tmp_path / "dataset")
 
     def test_mutated_copies_on_the_other_strand_are_found(self, relatives):
-        fitted = nearest.fit_nearest(relatives, relatives.indices("train"))
+        fitted = fit_baselines(relatives, strand="both", seed=0)["nearest"]
         test = relatives.indices("test")
         answers = fitted.probabilities(relatives, test)
         assert (answers.argmax(axis=1) == relatives.label_ids[test]).all()
@@ -167,26 +166,14 @@ class TestNearest:
         )  # the similarity goes to the label, the rest to the frequencies
 
     def test_strangers_get_the_class_frequencies(self, relatives):
-        fitted = nearest.fit_nearest(relatives, relatives.indices("train"))
+        fitted = fit_baselines(relatives, strand="both", seed=0)["nearest"]
         answers = fitted.probabilities(relatives, relatives.indices("validation"))
         assert answers == pytest.approx(np.full((12, 2), 0.5))
 
-    def test_batches_change_nothing(self, relatives, monkeypatch):
-        whole = nearest.fit_nearest(relatives, relatives.indices("train")).probabilities(relatives, relatives.indices("test"))
-        monkeypatch.setattr(nearest, "_BASES_AT_ONCE", 700)
-        monkeypatch.setattr(nearest, "_RECORDS_AT_ONCE", 5)
-        parts = nearest.fit_nearest(relatives, relatives.indices("train")).probabilities(relatives, relatives.indices("test"))
-        assert (parts == whole).all()
-
-    def test_close_relatives_are_thinned_and_still_found(self, relatives, monkeypatch, caplog):
-        fitted = nearest.fit_nearest(relatives, relatives.indices("train"))
-        monkeypatch.setattr(nearest, "_MOST_MATCHES", fitted.holders.nnz // 4)
-        with caplog.at_level("INFO"):
-            thinned = nearest.fit_nearest(relatives, relatives.indices("train"))
-        assert "one hash in 4.0 is compared" in caplog.text
-        assert thinned.holders.nnz < fitted.holders.nnz / 2
-        test = relatives.indices("test")
-        assert (thinned.probabilities(relatives, test).argmax(axis=1) == relatives.label_ids[test]).all()
+    def test_a_training_record_is_its_own_nearest(self, relatives):
+        train = relatives.indices("train")
+        answers = fit_baselines(relatives, strand="both", seed=0)["nearest"].probabilities(relatives, train)
+        assert answers == pytest.approx(np.eye(2)[relatives.label_ids[train]])
 
 
 class Watching:

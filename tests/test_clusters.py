@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genomix.data import clusters as clustering
-from genomix.data import kmer_hashes, sketches
-from genomix.data.clusters import find_clusters, highest_similarity, number_by_appearance
+from genomix.data import kmer_hashes, pairs, sketches
+from genomix.data.clusters import find_clusters, number_by_appearance
 from genomix.data.kmer_hashes import K, KmerHasher, reference_hashes
-from genomix.data.sketches import Sketches, hash_limit, sketch_records
+from genomix.data.nearest import nearest
+from genomix.data.sketches import Sketches, hash_limit, short_records, sketch_records
 from genomix.data.store import BasesWriter
 from genomix.tokenizers.kmers import valid_kmers
 
@@ -58,29 +59,46 @@ def hash_sets(records, limit):
     ]
 
 
-def similarity_of(first: set, second: set) -> float:
-    smaller = min(len(first), len(second))
-    return (len(first & second) / smaller) ** (1 / K) if smaller else 0.0
-
-
-def clusters_by_hand(sets, similarity):
-    clusters = list(range(len(sets)))
-    for first, second in itertools.combinations(range(len(sets)), 2):
-        if similarity_of(sets[first], sets[second]) >= similarity:
-            clusters = [clusters[first] if number == clusters[second] else number for number in clusters]
+def clusters_of_pairs(alike):
+    """Cluster numbers by appearance, from a bool matrix [record, record]."""
+    clusters = list(range(len(alike)))
+    for first, second in zip(*np.nonzero(alike), strict=True):
+        clusters = [clusters[first] if number == clusters[second] else number for number in clusters]
     return number_by_appearance(np.array(clusters))
+
+
+def similarities_by_hand(records):
+    """float64 [record, record], with a finer limit where one of the two is a short record."""
+    lengths = np.array([len(codes) for codes in records])
+    limit = hash_limit(lengths)
+    short, fine = short_records(lengths, limit)
+    coarse_sets, fine_sets = hash_sets(records, limit), hash_sets(records, fine)
+    found = np.zeros((len(records), len(records)))
+    for first, second in itertools.product(range(len(records)), repeat=2):
+        sets = fine_sets if short[first] or short[second] else coarse_sets
+        sizes = [len(sets[one]) for one in (first, second) if short[one] or not (short[first] or short[second])]
+        if min(sizes):
+            found[first, second] = (len(sets[first] & sets[second]) / min(sizes)) ** (1 / K)
+    return found
 
 
 @pytest.fixture(params=["sparse", "dense", "mixed"])
 def product(request, monkeypatch):
     """The ways of counting shared hashes, in blocks so small that there are many."""
-    monkeypatch.setattr(clustering, "_SPARSE_BLOCK", 50)
-    monkeypatch.setattr(clustering, "_DENSE_BLOCK", 30)
+    monkeypatch.setattr(pairs, "_SPARSE_BLOCK", 50)
+    monkeypatch.setattr(pairs, "_DENSE_BLOCK", 30)
     if request.param == "sparse":
-        monkeypatch.setattr(clustering, "_FULL", np.inf)
+        monkeypatch.setattr(pairs, "_FULL", np.inf)
     else:
-        monkeypatch.setattr(clustering, "_FULL", 0)
-        monkeypatch.setattr(clustering, "_FREQUENT", 0.0 if request.param == "dense" else 0.15)
+        monkeypatch.setattr(pairs, "_FULL", 0)
+        monkeypatch.setattr(pairs, "_FREQUENT", 0.0 if request.param == "dense" else 0.15)
+
+
+@pytest.fixture(params=["no flood", "flood", "one flood"])
+def flooding(request, monkeypatch):
+    monkeypatch.setattr(clustering, "_FLOOD_WEIGHT", np.inf if request.param == "no flood" else 0)
+    monkeypatch.setattr(clustering, "_PATIENCE", 1 if request.param == "one flood" else 1000)
+    monkeypatch.setattr(clustering, "_LARGE", 2.0 if request.param == "one flood" else 0.1)
 
 
 @pytest.fixture
@@ -93,39 +111,87 @@ def records():
 
 
 @pytest.mark.parametrize("similarity", [0.9, 0.95, 0.98, 1.0])
-def test_clusters_are_those_counted_by_hand(tmp_path, records, product, similarity):
+def test_clusters_are_those_counted_by_hand(tmp_path, records, product, flooding, similarity):
     made = sketched(tmp_path, records)
-    sets = hash_sets(records, hash_limit(np.array([len(codes) for codes in records])))
-    expected = clusters_by_hand(sets, similarity)
+    expected = clusters_of_pairs(similarities_by_hand(records) >= similarity)
     assert 4 < expected.max() + 1 < len(records)
     assert find_clusters(made, similarity).tolist() == expected.tolist()
 
 
-def test_the_highest_similarity_across_a_split_is_the_one_counted_by_hand(tmp_path, records, product):
+def test_the_nearest_record_is_the_one_counted_by_hand(tmp_path, records, product):
     made = sketched(tmp_path, records)
-    sets = hash_sets(records, hash_limit(np.array([len(codes) for codes in records])))
+    by_hand = similarities_by_hand(records)
     rng = np.random.default_rng(0)
     for _ in range(10):
         sides = rng.integers(0, 3, len(records))
-        expected = max(similarity_of(sets[a], sets[b]) for a, b in itertools.combinations(range(len(sets)), 2) if sides[a] != sides[b])
-        assert highest_similarity(made, sides) == pytest.approx(expected, abs=1e-6)
+        rows, among = np.flatnonzero(sides), np.flatnonzero(sides == 0)
+        found, similarity = nearest(made, rows, among)
+        known = np.isfinite(similarity)
+        assert rows[~known].tolist() == [row for row in rows if len(records[row]) < K or (records[row] == 4).all()]
+        expected = by_hand[rows][:, among]
+        assert similarity[known] == pytest.approx(expected.max(axis=1)[known], abs=1e-6)
+        first = among[np.argmax(expected > expected.max(axis=1)[:, None] - 1e-6, axis=1)]
+        assert found.tolist() == np.where(expected.max(axis=1) > 0, first, -1).tolist()
 
 
 def test_no_similarity_across_a_split_of_clusters_reaches_the_threshold(tmp_path, records):
     made = sketched(tmp_path, records)
-    assert highest_similarity(made, find_clusters(made, 0.95)) < 0.95
+    clusters = find_clusters(made, 0.95)
+    for cluster in range(clusters.max() + 1):
+        _, similarity = nearest(made, np.flatnonzero(clusters == cluster), np.flatnonzero(clusters != cluster))
+        assert not (similarity >= 0.95).any()
 
 
 def test_records_that_share_nothing(tmp_path):
     made = sketched(tmp_path, [random_bases(np.random.default_rng(seed), 400) for seed in range(3)])
     assert find_clusters(made, 0.95).tolist() == [0, 1, 2]
-    assert highest_similarity(made, np.array([0, 1, 2])) == 0
+    found, similarity = nearest(made, np.array([1, 2]), np.array([0]))
+    assert (found.tolist(), similarity.tolist()) == ([-1, -1], [0, 0])
 
 
 def test_records_too_short_for_a_k_mer_are_clusters_of_their_own(tmp_path):
     made = sketched(tmp_path, [random_bases(np.random.default_rng(0), length) for length in (K - 1, 1, K - 1)])
     assert find_clusters(made, 0.95).tolist() == [0, 1, 2]
-    assert highest_similarity(made, np.array([0, 1, 2])) == 0
+    assert made.empty.all()
+    assert np.isnan(nearest(made, np.array([1, 2]), np.array([0]))[1]).all()
+
+
+@pytest.fixture
+def short_and_long(monkeypatch):
+    """Genomes of 10,000 bases, of which few hashes may be kept, and records of 200 that are copies or mutated copies of their pieces, of each other, or of nothing."""
+    monkeypatch.setattr(sketches, "MOST_HASHES", 6_000)
+    rng = np.random.default_rng(11)
+    found = [random_bases(rng, 10_000) for _ in range(24)]
+    found += [mutated(rng, found[0], 0.01), COMPLEMENT[mutated(rng, found[1], 0.02)[::-1]]]
+    found[0] = found[0].copy()
+    found[0][5_000:6_000] = 4
+    pieces = [found[number][1_000:1_200] for number in (2, 3)]
+    pieces += [COMPLEMENT[mutated(rng, pieces[0], 0.02)[::-1]], random_bases(rng, 200), np.full(200, 4, np.uint8)]
+    return [*found, *pieces]
+
+
+def test_short_records_among_long_ones_are_compared_as_by_hand(tmp_path, short_and_long, product, flooding):
+    made = sketched(tmp_path, short_and_long)
+    assert made.fine is not None
+    by_hand = similarities_by_hand(short_and_long)
+    rows, among = np.arange(24, 31), np.arange(24)
+    found, similarity = nearest(made, rows, among)
+    assert found.tolist() == [0, 1, 2, 3, 2, *found[5:]]
+    assert similarity[:6] == pytest.approx(by_hand[rows][:6, among].max(axis=1), abs=1e-6)
+    assert np.isnan(similarity[6])
+    assert similarity[4] == pytest.approx(0.98, abs=0.02)
+    assert similarity[5] < 0.8
+    expected = clusters_of_pairs(by_hand >= 0.95)
+    assert find_clusters(made, 0.95).tolist() == expected.tolist()
+    assert expected[[0, 1, 2, 3, 2, 2]].tolist() == expected[[24, 25, 26, 27, 28, 26]].tolist()
+
+
+def test_short_rows_and_long_columns_may_change_places(tmp_path, short_and_long):
+    made = sketched(tmp_path, short_and_long)
+    short, long = np.arange(26, 31), np.arange(26)
+    found, similarity = nearest(made, long, short)
+    assert found[[2, 3]].tolist() == [26, 27]
+    assert similarity[[2, 3]].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.03, 0.05])
@@ -135,7 +201,7 @@ def test_similarity_estimates_identity(tmp_path, rate):
         rng = np.random.default_rng(seed)
         ancestor = random_bases(rng, 20_000)
         made = sketched(tmp_path, [ancestor, COMPLEMENT[mutated(rng, ancestor, rate)[::-1]]])
-        found.append(highest_similarity(made, np.array([0, 1])))
+        found.append(nearest(made, np.array([1]), np.array([0]))[1][0])
     assert np.mean(found) == pytest.approx(1 - rate, abs=0.005)
     assert np.std(found) < 0.01
 

@@ -118,7 +118,7 @@ def test_what_a_dataset_says_of_itself(folder):
     for source, label in zip(info["sources"], "xy", strict=True):
         content = (folder / f"{label}.fa").read_bytes()
         assert source == {"path": f"{label}.fa", "label": label, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    for name in ("records.tsv", "bases.npy"):
+    for name in ("records.tsv", "bases.npy", "similarity.tsv"):
         content = (folder / "out" / name).read_bytes()
         assert info["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     assert PreprocessSettings.model_validate(info["settings"]).cleaning.min_length == 10

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genomix.errors import OutputError
-from genomix.metrics import compare
+from genomix.metrics import accuracy_by_similarity, compare
 from genomix.report.caveats import caveats, verdict
 from genomix.report.classes import frequent_confusions
 from genomix.report.content import training_curves
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary, ReportInputs
 from genomix.report.page import render, write_report
+from genomix.report.similarity import similarity_chart
 from genomix.report.svg import Axis, element, spanning, tick_text
 
 CLASSES = ("Coleoptera", "Diptera", "Hemiptera")
@@ -216,6 +217,39 @@ class TestPage:
             write_report(tmp_path / "file", made_inputs())
 
 
+def leaky_metrics():
+    """Thirty of ninety records are near-duplicates."""
+    metrics = made_metrics()
+    labels = np.arange(90) % 3
+    similarity = np.append(np.linspace(0.5, 0.94, 60), np.full(30, 0.99))
+    pairs = [("<leak>", f"copy {number - 60}") for number in range(90)]
+    found = accuracy_by_similarity(labels, probabilities(labels, 3, wrong=3), similarity, threshold=0.95, pairs=pairs)
+    return metrics | {"by_similarity": found}
+
+
+class TestSimilarity:
+    def test_the_table_the_drawing_and_the_names(self):
+        page = render(made_inputs(metrics=leaky_metrics()))
+        text = Page(page).text
+        assert "near-duplicates (0.95 or more) 30 1.000" in text
+        assert "The 10 nearest of 30 near-duplicates" in text
+        assert "&lt;leak&gt;" in page
+        drawing = similarity_chart(leaky_metrics()["by_similarity"])
+        heights = numbers(drawing, "circle", "cy")
+        assert len(heights) == 4
+        assert heights[-1] < heights[0]  # SVG counts downwards: the near-duplicates are more often right
+
+    def test_links_lead_to_it(self):
+        page = Page(render(made_inputs(metrics=leaky_metrics())))
+        names = {value for name, value in page.attributes if name == "id"}
+        assert {value[1:] for name, value in page.attributes if name == "href"} == names
+
+    def test_where_it_is_not_available(self):
+        metrics = made_metrics() | {"by_similarity": {"unavailable": "the dataset has <none>"}}
+        assert "Not available: the dataset has <none>." in Page(render(made_inputs(metrics=metrics))).text
+        assert "Near-duplicates of training records" not in titles(made_inputs(metrics=metrics))
+
+
 ANY_NAMES = made_metrics(classes=("a", "b"))
 
 
@@ -270,6 +304,17 @@ class TestCaveats:
         assert "Random split" not in titles(made_inputs())
         assert "99.1%" in titles(made_inputs(data=made_data(highest_similarity=0.991)))["Near-duplicates across the split"].text
         assert "Near-duplicates across the split" not in titles(made_inputs())
+
+    def test_near_duplicates_are_named_and_said_once(self):
+        found = titles(made_inputs(metrics=leaky_metrics(), data=made_data(highest_similarity=0.991)))
+        assert "Near-duplicates across the split" not in found
+        text = found["Near-duplicates of training records"].text
+        assert "the closest is <leak>, 0.990 like copy 0" in text
+        assert "accuracy is 1.000 on them, 0.950 on the other 60" in text
+
+    def test_classes_that_could_not_be_held_out(self):
+        found = titles(made_inputs(data=made_data(held_back=["class 'x' has no record in test: expected at least 1"])))
+        assert "class 'x'" in found["Classes that could not be held out"].text
 
     def test_training_that_still_improved(self):
         assert "Training may have stopped early" not in titles(made_inputs())

@@ -1,6 +1,5 @@
 """The split: groups stay together, classes are everywhere they can be, one seed gives one split."""
 
-import logging
 from collections import Counter
 
 import numpy as np
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from genomix.data.held_back import held_back_classes
 from genomix.data.splits import SPLITS, TEST, TRAIN, VALIDATION, SplitSettings, carve_validation, deal, split_name
 from genomix.errors import DataError
 
@@ -101,12 +101,25 @@ def test_a_class_with_fewer_records_than_splits_is_refused():
         deal(np.array([0] * 9 + [1] * 2), np.arange(11), CLASSES, SplitSettings())
 
 
-def test_a_class_of_few_groups_is_named_and_goes_to_train(caplog):
+def test_a_class_of_few_groups_is_named_and_goes_to_train():
     labels, groups = np.array([0] * 9 + [1] * 4), np.array([*range(9), 9, 9, 10, 10])
-    with caplog.at_level(logging.WARNING):
-        sides = deal(labels, groups, CLASSES, SplitSettings())
+    sides = deal(labels, groups, CLASSES, SplitSettings())
     assert set(sides[labels == 1]) == {TRAIN}
-    assert "class 'class 1' has only 2 groups" in caplog.text
+    [sentence] = held_back_classes(sides, labels, groups, CLASSES[:2])
+    assert sentence.startswith("class 'class 1' has no record in validation and test: its 4 records form 2 groups that must stay together")
+    assert sentence.endswith("expected at least 3, one a split")
+
+
+def test_a_class_that_a_split_column_leaves_out_of_a_split_is_named():
+    labels, sides = np.array([0, 0, 0, 1, 1]), np.array([TRAIN, VALIDATION, TEST, TRAIN, VALIDATION])
+    assert held_back_classes(sides, labels, None, CLASSES[:2]) == ["class 'class 1' has no record in test: expected at least 1"]
+    assert held_back_classes(sides[:3], labels[:3], None, CLASSES[:1]) == []
+
+
+def test_a_class_whose_groups_went_elsewhere_with_those_of_others_is_named():
+    labels, sides = np.array([0, 0, 0, 1, 1, 1]), np.array([TRAIN, VALIDATION, TEST, TRAIN, TRAIN, VALIDATION])
+    [sentence] = held_back_classes(sides, labels, np.array([0, 1, 2, 0, 3, 1]), CLASSES[:2])
+    assert sentence.endswith("its 3 records form 3 groups that must stay together, and other classes share them")
 
 
 def test_one_cluster_cannot_be_split():

@@ -12,7 +12,7 @@ from small_data import small_dataset
 
 from genomix.data.labels import Label, LabelledRecord
 from genomix.data.record_table import RecordTable, write_records
-from genomix.data.store import BASES_FILE, INFO_FILE, RECORD_COLUMNS, RECORDS_FILE, SCHEMA_VERSION, BasesWriter, Dataset
+from genomix.data.store import BASES_FILE, INFO_FILE, RECORD_COLUMNS, RECORDS_FILE, SCHEMA_VERSION, SIMILARITY_FILE, BasesWriter, Dataset
 from genomix.errors import DataError, InputMissing
 from genomix.records import SequenceRecord
 
@@ -48,7 +48,7 @@ def dataset(tmp_path_factory) -> Dataset:
 def rewrite(dataset: Dataset, folder: Path, **changes) -> Path:
     """A copy of a dataset with other facts in its `dataset.json`."""
     folder.mkdir()
-    for name in (BASES_FILE, RECORDS_FILE):
+    for name in (BASES_FILE, RECORDS_FILE, SIMILARITY_FILE):
         (folder / name).write_bytes((dataset.folder / name).read_bytes())
     (folder / INFO_FILE).write_text(json.dumps({**dataset.info, **changes}))
     return folder
@@ -142,7 +142,7 @@ def test_a_description_that_lacks_something(dataset, tmp_path):
         Dataset.open(folder)
 
 
-@pytest.mark.parametrize("name", [BASES_FILE, RECORDS_FILE])
+@pytest.mark.parametrize("name", [BASES_FILE, RECORDS_FILE, SIMILARITY_FILE])
 def test_a_changed_file_is_refused(dataset, tmp_path, name):
     path = rewrite(dataset, tmp_path / "d") / name
     size = path.stat().st_size

@@ -1,36 +1,25 @@
-"""Near-duplicate clusters of records, and how alike the two sides of a split are, from sketches.
+"""Near-duplicate clusters of records, from sketches.
 
-The similarity of two records is (shared hashes / hashes of the smaller sketch) ** (1 / K): an estimate of the identity over the shorter record, whichever
-strand, so a piece is as similar to its whole as the whole to itself. Clusters are single-linkage: two records with at least the given similarity are
-always in one, directly or through others.
+Clusters are single-linkage: two records with at least the given similarity (see `pairs`) are always in one, directly or through others.
 
-Counting shared hashes is the product of a sparse 0/1 matrix with its transpose, in blocks of rows so that memory does not grow with the square of the
-records. Where an average pair shares a hash or more (thousands of relatives of one virus) that product is dense, and the hashes that many records have
-go through a dense matrix product instead, a hundred times faster.
+Thousands of relatives of one virus are one cluster, or a few, and comparing each with each would be the most of the work. So the record that shares most
+is looked up first and its cluster filled by flooding: a record that the flood has reached is compared with those that it has not reached only. What is left
+when no large cluster is left is compared pair by pair.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from genomix.data.kmer_hashes import K
+from genomix.data.pairs import PairCounter
 from genomix.data.sketches import Sketches
 
-_SPARSE_BLOCK = 1 << 22
-"""Products of a block of rows at most, where the matrix of pairs is mostly empty."""
-_DENSE_BLOCK = 1 << 21
-"""Pairs of a block of rows where it is full."""
-_DENSE_COLUMNS = 1 << 24
-"""Numbers held in the dense part, 4 bytes each."""
-_FULL = 1
-"""Hashes shared by an average pair from which on the matrix of pairs counts as full."""
-_FREQUENT = 0.05
-"""A hash in more than this fraction of the records costs less in the dense product than in the sparse one."""
-
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Record, other record, their similarity: three arrays of one length."""
+_FLOOD_WEIGHT = 1 << 28
+"""Shared hashes of all pairs together above which flooding is tried: about a second's work."""
+_LARGE = 0.1
+"""The fraction of the records that a cluster has to take for a flood to be worth its while."""
+_PATIENCE = 16
+"""Floods that were not worth their while after which no more are tried."""
 
 
 def find_clusters(sketches: Sketches, similarity: float) -> np.ndarray:
@@ -38,33 +27,11 @@ def find_clusters(sketches: Sketches, similarity: float) -> np.ndarray:
 
     A record too short to have a hash is a cluster of its own.
     """
-    representatives, members = _collapse(sketches)
-    counter = _PairCounter(sketches, representatives, floor=similarity)
-    clusters = np.arange(len(representatives))
-    for first, second, alike in counter.pairs(clusters):
-        linking = (alike >= similarity) & (clusters[first] != clusters[second])
-        if linking.any():
-            clusters = _merge(clusters, first[linking], second[linking])
-    return number_by_appearance(clusters[members])
-
-
-def highest_similarity(sketches: Sketches, sides: np.ndarray) -> float:
-    """The similarity of the most alike pair of records on two different sides; 0 where no pair shares a hash.
-
-    Args:
-        sides: int [record], which side of the split each is on.
-    """
-    representatives, members = _collapse(sketches)
-    side = sides[representatives]
-    if (side[members] != sides).any():
-        return 1.0
-    counter = _PairCounter(sketches, representatives)
-    smaller_sides = np.flatnonzero(side != np.bincount(side).argmax())
-    for first, second, alike in counter.pairs(smaller_sides):
-        counter.floor = max(counter.floor, float(alike[side[first] != side[second]].max(initial=0.0)))
-        if counter.floor == 1:
-            break
-    return counter.floor
+    clusters = np.arange(len(sketches.sizes))
+    for level in sketches.levels:
+        _, first, number = np.unique(_clusters(level, similarity), return_index=True, return_inverse=True)
+        clusters = _merge(clusters, np.arange(len(number)), first[number])
+    return number_by_appearance(clusters)
 
 
 def number_by_appearance(values: np.ndarray) -> np.ndarray:
@@ -75,66 +42,73 @@ def number_by_appearance(values: np.ndarray) -> np.ndarray:
     return rank[inverse]
 
 
-class _PairCounter:
-    """The pairs of some records that share hashes, block by block.
+def _clusters(sketches: Sketches, similarity: float) -> np.ndarray:
+    """int64 [record]: a number for each cluster, on one level."""
+    representatives, members = collapse(sketches)
+    clusters = np.arange(len(representatives))
+    rest = _flood(sketches, representatives, similarity, clusters)
+    counter = PairCounter(sketches, representatives[rest], representatives[rest], floor=similarity)
+    measured = np.flatnonzero(np.isfinite(sketches.sizes[representatives[rest]]))  # two of infinite size are not compared
+    for row, column, alike in counter.pairs(measured):
+        first, second = rest[row], rest[column]
+        linking = (alike >= similarity) & (clusters[first] != clusters[second])
+        if linking.any():
+            clusters = _merge(clusters, first[linking], second[linking])
+    return clusters[members]
 
-    Attributes:
-        floor: the least similarity of a pair that matters; may be raised between blocks.
+
+def _flood(sketches: Sketches, records: np.ndarray, similarity: float, clusters: np.ndarray) -> np.ndarray:
+    """Write the clusters of records that share most into `clusters`, and give the places of the records that are in none of these.
+
+    Args:
+        records: int64 [place], record numbers.
+        clusters: int64 [place]; each record's own place so far.
     """
-
-    def __init__(self, sketches: Sketches, records: np.ndarray, *, floor: float = 0.0) -> None:
-        self.floor = floor
-        shared = sketches.shared[records]
-        self.sizes = sketches.sizes[records].astype(np.float32)
-        self.fewest = max(float(self.sizes.min(initial=1)), 1.0)
-        frequency = np.bincount(shared.indices, minlength=shared.shape[1]).astype(np.float64)
-        self.dense: np.ndarray | None = None
-        if (frequency**2).sum() > _FULL * len(records) ** 2:
-            frequent = _most_frequent(frequency, len(records))
-            self.dense = shared[:, np.flatnonzero(frequent)].toarray().astype(np.float32)
-            shared = shared[:, np.flatnonzero(~frequent)]
-            frequency = frequency[~frequent]
-        self.shared = shared
-        self.transposed = shared.T.tocsr()
-        self.cost = shared @ frequency
-
-    def pairs(self, rows: np.ndarray) -> Iterator[Pairs]:
-        """Every pair (row, any record) that shares a hash and is at least as similar as the floor; a record is paired with itself too."""
-        for block in self._blocks(rows):
-            least = self.floor**K * (1 - 1e-6)  # shares are float32
-            first, second, share = self._dense_shares(block, least) if self.dense is not None else self._sparse_shares(block, least)
-            yield block[first], second, share.astype(np.float64) ** (1 / K)
-
-    def _blocks(self, rows: np.ndarray) -> list[np.ndarray]:
-        if self.dense is not None:
-            return np.array_split(rows, max(1, -(-len(rows) * len(self.sizes) // _DENSE_BLOCK)))
-        filled = np.cumsum(self.cost[rows]) // _SPARSE_BLOCK
-        return np.split(rows, np.flatnonzero(np.diff(filled)) + 1)
-
-    def _sparse_shares(self, block: np.ndarray, least: float) -> Pairs:
-        counts = (self.shared[block] @ self.transposed).tocoo()
-        many = counts.data >= least * self.fewest  # most pairs fail even this
-        first, second = (place[many] for place in counts.coords)
-        shares = counts.data[many] / np.minimum(self.sizes[block][first], self.sizes[second])
-        close = shares >= least
-        return first[close], second[close], shares[close]
-
-    def _dense_shares(self, block: np.ndarray, least: float) -> Pairs:
-        assert self.dense is not None
-        shares = self.dense[block] @ self.dense.T
-        rest = (self.shared[block] @ self.transposed).tocoo()
-        shares[rest.coords] += rest.data
-        shares /= np.maximum(np.minimum.outer(self.sizes[block], self.sizes), 1)
-        first, second = np.nonzero(shares >= max(least, np.finfo(np.float32).tiny))
-        return first, second, shares[first, second]
+    rest, failures = np.arange(len(records)), 0
+    while len(rest) and failures < _PATIENCE:
+        counter = PairCounter(sketches, records[rest], records[rest], floor=similarity)
+        if counter.weight.sum() <= _FLOOD_WEIGHT:
+            break
+        reached = np.zeros(len(rest), dtype=bool)
+        for seed in np.argsort(-counter.weight, kind="stable")[: len(rest)]:
+            if reached[seed]:
+                continue
+            flooded = _reach(sketches, records[rest], int(seed), counter, reached=reached, similarity=similarity)
+            clusters[rest[flooded]] = rest[seed]
+            failures = failures + 1 if len(flooded) < _LARGE * len(rest) else 0
+            if failures == 0 or failures >= _PATIENCE:
+                break
+        rest = rest[~reached]
+    return rest
 
 
-def _most_frequent(frequency: np.ndarray, records: int) -> np.ndarray:
-    """bool [hash]: those in many records, as many as fit in memory as a dense matrix."""
-    chosen = np.argsort(-frequency, kind="stable")[: _DENSE_COLUMNS // records]
-    frequent = np.zeros(len(frequency), dtype=bool)
-    frequent[chosen] = frequency[chosen] > _FREQUENT * records
-    return frequent
+def _reach(
+    sketches: Sketches, records: np.ndarray, seed: int, counter: PairCounter, *, reached: np.ndarray, similarity: float
+) -> np.ndarray:
+    """int64: the places of the records of the cluster that `seed` is in; they are marked in `reached`.
+
+    Args:
+        records: int64 [place], record numbers.
+        counter: of these records with each other.
+        reached: bool [place]; those marked are in other clusters.
+    """
+    columns, frontier = np.arange(len(records)), np.array([seed])
+    flooded, size = [frontier], 1
+    reached[seed] = True
+    while len(frontier):
+        block, frontier = frontier[:size], frontier[size:]
+        size *= 2  # the first few reach most of a cluster, and then there is little left to compare the others with
+        for _, second, alike in counter.pairs(block):
+            new = np.unique(columns[second[alike >= similarity]])
+            new = new[~reached[new]]
+            reached[new] = True
+            flooded.append(new)
+            frontier = np.append(frontier, new)
+        left = np.flatnonzero(~reached)
+        if len(frontier) and len(left) < len(columns) / 2:
+            columns = left
+            counter = PairCounter(sketches, records, records[left], floor=similarity)
+    return np.concatenate(flooded)
 
 
 def _merge(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -143,7 +117,7 @@ def _merge(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nd
     return connected_components(links, directed=False)[1][clusters]
 
 
-def _collapse(sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
+def collapse(sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
     """One record for each distinct sketch.
 
     Returns:

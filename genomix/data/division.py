@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from genomix.data.clusters import find_clusters, highest_similarity
+from genomix.data.clusters import find_clusters
+from genomix.data.held_back import held_back_classes, warn_of_classes
+from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
 from genomix.data.record_table import RecordTable
 from genomix.data.sketches import Sketches
 from genomix.data.splits import SPLITS, TRAIN, VALIDATION, SplitSettings, carve_validation, deal
@@ -21,11 +23,13 @@ class Division:
         splits: of each row, the split's name; empty where the data are unlabelled.
         clusters: of each row, the number of its near-duplicate cluster; empty where the data are unlabelled.
         figures: what `dataset.json` says of the split; None where there is none.
+        leaks: what the held-out records have in training; None where there is no split.
     """
 
     splits: Sequence[str]
     clusters: Sequence[str]
     figures: dict[str, Any] | None
+    leaks: Leaks | None = None
 
 
 def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, settings: SplitSettings) -> Division:
@@ -46,8 +50,12 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
     _require_two(classes)
     labels = _numbers(names, classes)
     clusters = find_clusters(sketches, settings.similarity)
-    sides, notes = _sides(table, rows, labels, clusters, classes=classes, settings=settings)
+    sides, groups, notes = _sides(table, rows, labels, clusters, classes=classes, settings=settings)
     _require_trained(sides, labels, classes)
+    held_back = held_back_classes(sides, labels, groups, classes)
+    warn_of_classes(held_back)
+    leaks = find_leaks(sketches, sides)
+    warn_of_leaks(table, rows, leaks, sides, settings.similarity)
     figures = {
         "method": settings.method,
         "seed": settings.seed,
@@ -55,23 +63,27 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
         "similarity": settings.similarity,
         "clusters": int(clusters.max()) + 1,
         "largest_cluster": int(np.bincount(clusters).max()),
-        "highest_similarity": round(highest_similarity(sketches, sides), 6),
-        "uncompared_records": int((sketches.sizes == 0).sum()),
+        "highest_similarity": round(leaks.highest, 6),
+        "uncompared_records": int(sketches.empty.sum()),
         "sketch_density": sketches.density,
+        "fine_sketch_density": sketches.fine.density if sketches.fine else None,
+        "held_out": leak_figures(leaks, sides, settings.similarity),
+        "held_back": held_back,
         "records": _counts(sides, labels, classes),
         "notes": notes,
     }
-    return Division([SPLITS[side] for side in sides], list(map(str, clusters.tolist())), figures)
+    return Division([SPLITS[side] for side in sides], list(map(str, clusters.tolist())), figures, leaks)
 
 
 def _sides(
     table: RecordTable, rows: np.ndarray, labels: np.ndarray, clusters: np.ndarray, *, classes: list[str], settings: SplitSettings
-) -> tuple[np.ndarray, list[str]]:
-    """int8 [row], index into SPLITS; and what a reader of the scores should know."""
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """int8 [row], index into SPLITS; int [row], which rows had to stay together (None: the table said); and what a reader of the scores should know."""
     notes: list[str] = []
     match settings.method:
         case "column":
-            return _column_sides([table.splits[row] for row in rows], labels, clusters, classes, settings)
+            sides, notes = _column_sides([table.splits[row] for row in rows], labels, clusters, classes, settings)
+            return sides, None, notes
         case "cluster":
             groups = clusters
         case "stratified":
@@ -81,7 +93,7 @@ def _sides(
         case "group":
             named = [table.groups[row] for row in rows]
             groups, notes = _group_numbers(named), _note_groupless(named)
-    return deal(labels, groups, classes, settings), notes
+    return deal(labels, groups, classes, settings), groups, notes
 
 
 def _column_sides(

@@ -12,7 +12,7 @@ import genomix
 from genomix.data.division import Division
 from genomix.data.record_table import RecordTable
 from genomix.data.splits import SPLITS
-from genomix.data.store import INFO_FILE, SCHEMA_VERSION, file_entry
+from genomix.data.store import INFO_FILE, SCHEMA_VERSION, SIMILARITY_FILE, file_entry
 from genomix.formats.opening import STDIN
 
 
@@ -66,8 +66,16 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
             f"the largest of {_counted(split['largest_cluster'], 'record')}; "
             f"the most alike records on two sides of the split: {split['highest_similarity']:.4f}"
         )
+        lines += [_held_out_line(name, figures) for name, figures in split["held_out"].items()]
         lines += split["notes"]
     return lines
+
+
+def _held_out_line(name: str, figures: dict[str, Any]) -> str:
+    return (
+        f"{name}: {figures['near_duplicates']:,} of {_counted(figures['records'], 'record')} have a near-duplicate in train "
+        f"({SIMILARITY_FILE} has each)"
+    )
 
 
 def _counted(count: int, word: str) -> str:

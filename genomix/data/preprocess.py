@@ -2,7 +2,7 @@
 
 In this order: find the files (`source_files`) -> label records (`labels`) -> leave out what can't be used (`cleaning`) or was seen before (`repeats`) and
 write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster near-duplicates (`clusters`) and split (`division`) -> write `records.tsv`
-(`record_table`) and `dataset.json` (`info`). Of the bases only a few records are in memory at a time; the table of records is there as a whole.
+(`record_table`), `similarity.tsv` (`leaks`) and `dataset.json` (`info`). Of the bases only a few records are in memory at a time; the table of records is there as a whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,14 @@ from genomix.data.cleaning import CleaningSettings
 from genomix.data.division import divide
 from genomix.data.info import dataset_info, source_entry, write_info
 from genomix.data.labels import LabelSettings, build_labeller, gives_labels, labelled_records
+from genomix.data.leaks import write_similarity
 from genomix.data.manifest import load_manifest
 from genomix.data.reading import read_records
 from genomix.data.record_table import write_records
 from genomix.data.sketches import sketch_records
 from genomix.data.source_files import SourceFile, find_source_files
 from genomix.data.splits import SplitMethod, SplitSettings
-from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, Dataset, file_entry
+from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, SIMILARITY_FILE, Dataset, file_entry
 from genomix.data.taxonomy import with_even_ranks
 from genomix.errors import UsageError
 from genomix.formats.opening import STDIN
@@ -108,6 +109,9 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
         division = divide(table, rows, sketch_records(folder / BASES_FILE, *places) if labelled else None, settings.split)
         write_records(folder / RECORDS_FILE, table, rows, division.splits, division.clusters)
         files_written = {BASES_FILE: bases.result(), RECORDS_FILE: file_entry(folder / RECORDS_FILE)}
+        if division.leaks is not None:
+            write_similarity(folder / SIMILARITY_FILE, table, rows, division.splits, division.leaks)
+            files_written[SIMILARITY_FILE] = file_entry(folder / SIMILARITY_FILE)
         return {
             **dataset_info(table, rows, division, rejected=reading.rejected),
             "circular": settings.circular,

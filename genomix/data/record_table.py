@@ -3,7 +3,7 @@
 import csv
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -69,6 +69,12 @@ class RecordTable:
             )
 
 
+def quoting(texts: Iterable[str]) -> Literal[0, 2]:
+    """How the csv module has to quote a table that holds these texts."""
+    # Before Python 3.13 it leaves a carriage return unquoted, and readers take it for a line end.
+    return csv.QUOTE_NONNUMERIC if any("\r" in text for text in texts) else csv.QUOTE_MINIMAL
+
+
 def write_records(path: Path, table: RecordTable, kept: np.ndarray, splits: Sequence[str], clusters: Sequence[str]) -> None:
     """Write `records.tsv` so that any text survives in it: tabs, quotes and line ends are quoted.
 
@@ -76,11 +82,9 @@ def write_records(path: Path, table: RecordTable, kept: np.ndarray, splits: Sequ
         kept: int [row], the records to write.
         splits, clusters: of each row.
     """
-    # Before Python 3.13 the csv module leaves a carriage return unquoted, and readers take it for a line end.
     texts = {*table.labels, *table.groups, *table.sources, *table.sequences}
-    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if any("\r" in text for text in texts) else csv.QUOTE_MINIMAL
     # A file name that is no UTF-8 can't be written as it is.
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        rows = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=quoting)
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=quoting(texts))
         rows.writerow(RECORD_COLUMNS)
         rows.writerows(table.rows(kept, splits, clusters))

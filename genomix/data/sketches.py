@@ -4,6 +4,9 @@ A record's sketch is the set of its hashed canonical 16-mers (a k-mer and its re
 for the whole dataset (Irber et al. 2022, doi:10.1101/2022.01.11.475838). The share of the smaller sketch found in the other one, to the power of 1/16,
 estimates the identity of two records over the shorter one.
 
+Where records of a few hundred bases stand beside whole genomes, that limit leaves the short ones next to nothing. They get a second, finer sketch, and of
+all other records the hashes that one of the short ones has: what a genome shares with a short record is found, and nothing else of it is kept.
+
 `bases.npy` is read again, in spans that do not care for records, by threads that need no lock while they compute. Beside parsing they would only wait:
 a parser never lets go of the interpreter.
 """
@@ -11,7 +14,7 @@ a parser never lets go of the interpreter.
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,9 @@ MOST_HASHES = 1 << 24
 ENOUGH_HASHES = 100
 """Hashes that a short record (the 5th percentile of lengths) should have. An identity of .95 is then estimated with a standard error of .0075."""
 
+FEW_HASHES = 50
+"""A record that the common limit leaves fewer than this is sketched again with a finer one."""
+
 _SPAN_BASES = 1 << 22
 _RANGES = 16
 """The hashes are sorted in so many parts: faster, and in less memory, than all at once."""
@@ -34,6 +40,8 @@ _MOST_THREADS = 8
 _ALL = 2**32 - 1
 _HASH_SHIFT = np.uint64(32)
 _OWNER_MASK = np.uint64(_ALL)
+_TABLE_SHIFT = np.uint32(8)
+"""A table of all hashes by their upper 24 bits rules most hashes out that no short record has."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +50,86 @@ class Sketches:
 
     Attributes:
         shared: 0/1 matrix [record, hash] of the hashes that two records or more have.
-        sizes: int64 [record], hashes of each record, shared or not.
+        sizes: [record], hashes of each record, shared or not.
         density: the fraction of all hashes that is kept.
+        fine: where some records are too short for that density, their finer sketches; they have none here then. In it the other records have the hashes
+            that one of the short ones has, and a size of infinity, as a pair is measured by its smaller sketch.
     """
 
     shared: csr_array
     sizes: np.ndarray
     density: float
+    fine: "Sketches | None" = None
+
+    @property
+    def empty(self) -> np.ndarray:
+        """bool [record]: whether a record has no hash at all, so that nothing can be said of what it is like."""
+        empty = self.sizes == 0
+        return empty if self.fine is None else empty & ((self.fine.sizes == 0) | np.isinf(self.fine.sizes))
+
+    @property
+    def levels(self) -> tuple["Sketches", ...]:
+        """These and the finer ones. Two records are as alike as on the level where they are more so."""
+        return (self,) if self.fine is None else (self, self.fine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where each record's bases lie in `bases.npy`: int64 [record]; offsets rise."""
+
+    bases: Path
+    offsets: np.ndarray
+    lengths: np.ndarray
+
+    def starts(self, chosen: np.ndarray | None = None) -> list[int]:
+        """Of the spans that are read one at a time; of those only that hold one of the chosen records (bool [record])."""
+        offsets = self.offsets if chosen is None else self.offsets[chosen]
+        ends = offsets + (self.lengths if chosen is None else self.lengths[chosen])
+        starts = np.arange(0, ends[-1], _SPAN_BASES)
+        return starts[np.searchsorted(ends, starts, side="right") < np.searchsorted(offsets, starts + _SPAN_BASES)].tolist()
+
+    def keys(self, start: int, limit: int, chosen: np.ndarray | None, wanted: "_Members | None" = None) -> np.ndarray:
+        """uint64, sorted: hash << 32 | record, for the small hashes of the k-mers that begin in a span. Where a record repeats a k-mer, so does this.
+
+        Args:
+            chosen: bool [record], whose k-mers count; None for all.
+            wanted: the hashes that count; None for all.
+        """
+        places, hashes = KmerHasher().small_hashes(read_bases(self.bases, start, _SPAN_BASES + K - 1), limit)
+        if wanted is not None:
+            known = wanted.contain(hashes)
+            places, hashes = places[known], hashes[known]
+        places += start
+        owners = np.searchsorted(self.offsets, places, side="right") - 1
+        whole = (owners >= 0) & (
+            places + K <= self.offsets[owners] + self.lengths[owners]
+        )  # others reach into the next record, or lie in a gap
+        if chosen is not None:
+            whole &= chosen[owners]
+        keys = hashes[whole].astype(np.uint64) << _HASH_SHIFT | owners[whole].astype(np.uint64)
+        keys.sort()
+        return keys
+
+
+class _Members:
+    """Tells whether hashes are among these ones.
+
+    Args:
+        hashes: uint32, sorted and distinct, at least one.
+    """
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        self._hashes = hashes
+        self._table = np.zeros(1 << (32 - int(_TABLE_SHIFT)), dtype=bool)
+        self._table[hashes >> _TABLE_SHIFT] = True
+
+    def contain(self, hashes: np.ndarray) -> np.ndarray:
+        """bool [hash]."""
+        found = self._table[hashes >> _TABLE_SHIFT]
+        likely = np.flatnonzero(found)
+        place = np.searchsorted(self._hashes, hashes[likely])
+        found[likely] = self._hashes[np.minimum(place, len(self._hashes) - 1)] == hashes[likely]
+        return found
 
 
 def sketch_records(bases: Path, offsets: np.ndarray, lengths: np.ndarray) -> Sketches:
@@ -58,18 +139,17 @@ def sketch_records(bases: Path, offsets: np.ndarray, lengths: np.ndarray) -> Ske
         bases: `bases.npy`.
         offsets, lengths: int64 [record], where each record's bases lie; offsets rise.
     """
-    limit = hash_limit(lengths)
+    places, limit = _Places(bases, offsets, lengths), hash_limit(lengths)
+    short, fine_limit = short_records(lengths, limit)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        starts = range(0, int(offsets[-1] + lengths[-1]), _SPAN_BASES)
-        spans = list(threads.map(lambda start: _span_keys(bases, start, offsets, lengths, limit), starts))
-        bounds = np.array([(limit + 1) * part // _RANGES << 32 for part in range(1, _RANGES)], dtype=np.uint64)
-        ranges = zip(*(np.split(keys, np.searchsorted(keys, bounds)) for keys in spans), strict=True)
-        sizes = np.zeros(len(lengths), dtype=np.int64)
-        shared = []
-        for counts, keys in threads.map(lambda parts: _count_and_share(parts, len(lengths)), ranges):
-            sizes += counts
-            shared.append(keys)
-    return Sketches(_matrix(np.concatenate(shared), len(lengths)), sizes, (limit + 1) / 2**32)
+        if not short.any():
+            return _sketches(
+                threads, list(threads.map(lambda start: places.keys(start, limit, None), places.starts())), limit, len(lengths)
+            )
+        spans = list(threads.map(lambda start: places.keys(start, limit, ~short), places.starts()))
+        coarse = _sketches(threads, spans, limit, len(lengths))
+        del spans
+        return replace(coarse, fine=_fine_sketches(threads, places, short, fine_limit))
 
 
 def hash_limit(lengths: np.ndarray) -> int:
@@ -79,15 +159,38 @@ def hash_limit(lengths: np.ndarray) -> int:
     return int(density * _ALL)
 
 
-def _span_keys(bases: Path, start: int, offsets: np.ndarray, lengths: np.ndarray, limit: int) -> np.ndarray:
-    """uint64, sorted: hash << 32 | record, for the small hashes of the k-mers that begin in a span. Where a record repeats a k-mer, so does this."""
-    places, hashes = KmerHasher().small_hashes(read_bases(bases, start, _SPAN_BASES + K - 1), limit)
-    places += start
-    owners = np.searchsorted(offsets, places, side="right") - 1
-    whole = (owners >= 0) & (places + K <= offsets[owners] + lengths[owners])  # the others reach into the next record, or lie in a gap
-    keys = hashes[whole].astype(np.uint64) << _HASH_SHIFT | owners[whole].astype(np.uint64)
-    keys.sort()
-    return keys
+def short_records(lengths: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
+    """bool [record], the records to which `limit` leaves too few hashes and a finer one gives at least twice as many; and that finer limit."""
+    kmers = lengths - K + 1
+    short = (kmers > 0) & (kmers * (limit / _ALL) < FEW_HASHES)
+    if not short.any():
+        return short, limit
+    density = min(1.0, ENOUGH_HASHES / float(kmers[short].min()), MOST_HASHES / float(lengths[short].sum()))
+    fine = int(density * _ALL)
+    return (short, fine) if fine >= 2 * limit else (np.zeros_like(short), limit)
+
+
+def _fine_sketches(threads: ThreadPoolExecutor, places: _Places, short: np.ndarray, limit: int) -> Sketches:
+    """The finer sketches of the short records, and what others share with them."""
+    own = list(threads.map(lambda start: np.unique(places.keys(start, limit, short)), places.starts(short)))
+    hashes = np.unique(np.concatenate([(keys >> _HASH_SHIFT).astype(np.uint32) for keys in own]))
+    if len(hashes):
+        wanted = _Members(hashes)
+        own += threads.map(lambda start: np.unique(places.keys(start, limit, ~short, wanted)), places.starts())
+    fine = _sketches(threads, own, limit, len(short))
+    return replace(fine, sizes=np.where(short, fine.sizes, np.inf))
+
+
+def _sketches(threads: ThreadPoolExecutor, spans: list[np.ndarray], limit: int, records: int) -> Sketches:
+    """Sorted keys, span by span, as sketches."""
+    bounds = np.array([(limit + 1) * part // _RANGES << 32 for part in range(1, _RANGES)], dtype=np.uint64)
+    ranges = zip(*(np.split(keys, np.searchsorted(keys, bounds)) for keys in spans), strict=True)
+    sizes = np.zeros(records, dtype=np.int64)
+    shared = []
+    for counts, keys in threads.map(lambda parts: _count_and_share(parts, records), ranges):
+        sizes += counts
+        shared.append(keys)
+    return Sketches(_matrix(np.concatenate(shared), records), sizes, (limit + 1) / 2**32)
 
 
 def _count_and_share(spans: Iterable[np.ndarray], records: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ A method first says which records must stay together (their group), then groups 
 fractions in each. Groups are never separated, and one seed always gives one split.
 """
 
-import logging
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import coo_array
 
 from genomix.errors import DataError
-
-_log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
@@ -83,7 +80,6 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     _require_records(labels, classes, len(wanted))
     dealer = _Dealer(labels, groups, fractions, np.random.default_rng(settings.seed))
     scarce = np.flatnonzero(dealer.breadth < len(wanted))
-    _warn_scarce(scarce, dealer.breadth, classes)
     dealer.keep_in_train(scarce)
     for split in wanted:
         dealer.reserve(split)
@@ -186,15 +182,6 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
             raise DataError(
                 f"class {classes[label]!r} has {count} record{'s' * (count > 1)}, expected at least {splits}: one a split",
                 hint="give more records of it, or leave it out",
-            )
-
-
-def _warn_scarce(scarce: np.ndarray, breadth: np.ndarray, classes: Sequence[str]) -> None:
-    for label in scarce:
-        if breadth[label]:
-            groups = "1 group" if breadth[label] == 1 else f"{breadth[label]} groups"
-            _log.warning(
-                "class %r has only %s that must stay together: all its records go to train, so it is never judged", classes[label], groups
             )
 
 

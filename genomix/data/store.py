@@ -4,6 +4,7 @@
     records.tsv    a row a record: id label group split length offset source sequence cluster
     bases.npy      uint8, A 0 C 1 G 2 T 3 other 4; record i is bases[offset : offset + length]
     rejected.tsv   every record left out, with the reason
+    similarity.tsv a row a record of validation and test: its nearest training record, and how alike the two are; absent without a split
 
 Bases are written as they come, so a record that turns out later to contradict another leaves a gap that no row points to.
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 INFO_FILE, RECORDS_FILE, BASES_FILE, REJECTED_FILE = "dataset.json", "records.tsv", "bases.npy", "rejected.tsv"
+SIMILARITY_FILE = "similarity.tsv"
 
 RECORD_COLUMNS = ("id", "label", "group", "split", "length", "offset", "source", "sequence", "cluster")
 _NEEDED = {"counts", "split", "circular", "strand", "files"}
@@ -203,7 +205,9 @@ def _read_info(folder: Path) -> dict[str, Any]:
 
 
 def _require_unchanged(folder: Path, info: dict[str, Any]) -> None:
-    for name, check_content in ((BASES_FILE, False), (RECORDS_FILE, True)):
+    for name, check_content in ((BASES_FILE, False), (RECORDS_FILE, True), (SIMILARITY_FILE, True)):
+        if name == SIMILARITY_FILE and name not in info["files"]:
+            continue  # without a split there is none
         path, written = folder / name, info["files"][name]
         size = path.stat().st_size if path.is_file() else None
         if size is None:

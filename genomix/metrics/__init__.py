@@ -4,6 +4,7 @@ Arrays in, plain numbers out; no file, no network. A figure that is not defined 
 """
 
 from genomix.metrics.bootstrap import bootstrap_intervals, paired_gain
+from genomix.metrics.by_similarity import accuracy_by_similarity
 from genomix.metrics.comparison import BASELINE_TITLES, FIGURE_TITLES, GAIN_METRIC, SHORT_TITLES, compare, summary_lines
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
@@ -13,6 +14,7 @@ __all__ = [
     "FIGURE_TITLES",
     "GAIN_METRIC",
     "SHORT_TITLES",
+    "accuracy_by_similarity",
     "bootstrap_intervals",
     "compare",
     "confusion",

@@ -9,6 +9,7 @@ import numpy as np
 
 from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, gain_of, intervals_of, resampled_figures, sampling_units
 from genomix.metrics.by_rank import best_baseline, figures_by_rank
+from genomix.metrics.by_similarity import similarity_lines
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
 GAIN_METRIC = "macro_f1"
@@ -116,6 +117,7 @@ def summary_lines(metrics: dict) -> list[str]:
         f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}",
         *_table(metrics),
         *_rank_table(metrics),
+        *similarity_lines(metrics.get("by_similarity")),
     ]
 
 

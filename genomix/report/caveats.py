@@ -6,12 +6,14 @@ from typing import Any
 
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
 from genomix.report.inputs import DataSummary, ReportInputs
+from genomix.report.similarity import near_duplicate_words
 
 FEW_UNITS = 50
 """Records (or groups) in the test split below which its figures are called rough."""
 
 FEW_OF_A_CLASS = 10
 POOR_CALIBRATION = 0.1
+_MOST_SENTENCES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,11 @@ class Caveat:
 def caveats(inputs: ReportInputs) -> list[Caveat]:
     """Warnings first, in the order in which they matter."""
     found = [*_of_evaluation(inputs.metrics), *_of_training(inputs.history)]
+    leak = near_duplicate_words(inputs.metrics)
+    if leak is not None:
+        found.append(Caveat("warning", "Near-duplicates of training records", leak))
     if inputs.data is not None:
-        found += _of_split(inputs.data)
+        found += _of_split(inputs.data, leak_known=leak is not None)
     return sorted(found, key=lambda caveat: caveat.kind != "warning")
 
 
@@ -113,7 +118,7 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
         )
 
 
-def _of_split(data: DataSummary) -> Iterator[Caveat]:
+def _of_split(data: DataSummary, *, leak_known: bool) -> Iterator[Caveat]:
     if data.split_method == "stratified":
         yield Caveat(
             "warning",
@@ -121,7 +126,9 @@ def _of_split(data: DataSummary) -> Iterator[Caveat]:
             "Records were dealt to the splits at random, so near-duplicates and relatives may stand on both sides and the figures flatter. "
             "Split by cluster or group to learn how new kinds of records would do.",
         )
-    if data.highest_similarity is not None and data.similarity is not None and data.highest_similarity > data.similarity:
+    if data.held_back:
+        yield Caveat("warning", "Classes that could not be held out", f"{'; '.join(data.held_back[:_MOST_SENTENCES])}.")
+    if not leak_known and data.highest_similarity is not None and data.similarity is not None and data.highest_similarity > data.similarity:
         yield Caveat(
             "warning",
             "Near-duplicates across the split",

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genomix import __version__
 from genomix.outputs import atomic_file
-from genomix.report import checks, classes, confidence, content
+from genomix.report import checks, classes, confidence, content, similarity
 from genomix.report.caveats import caveats, verdict
 from genomix.report.inputs import ReportInputs
 
@@ -37,6 +37,7 @@ def render(inputs: ReportInputs) -> str:
         classes=classes,
         confidence=confidence,
         checks=checks,
+        similarity=similarity,
         caveats=caveats(inputs),
         verdict=verdict(inputs.metrics),
         version=__version__,
