@@ -7,7 +7,7 @@ summary, data set, versions. It carries the checksum of the weights and its own.
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 
 FORMAT = "genomix-model"
 SCHEMA_VERSION = 1
+PRETRAINED = "pretrained"
+"""The `kind` in `model.json` of a network without classes; a classifier has none."""
 
 _WEIGHTS, _DESCRIPTION, _CARD = "model.safetensors", "model.json", "README.md"
 
@@ -74,10 +76,18 @@ def save_bundle(bundle: Bundle, folder: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: it exists and `force` is off, or it can't be written.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    write_model(folder, bundle.model.state_dict(), _describe(bundle), force=force)
+
+
+def write_model(folder: Path, weights: Mapping[str, torch.Tensor], description: dict[str, Any], *, force: bool = False) -> None:
+    """Write a model folder, whole or not at all; format, versions and checksums are added to the description.
+
+    Raises:
+        OutputError: it exists and `force` is off, or it can't be written.
+    """
     with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
-        (temporary / _WEIGHTS).write_bytes(save(weights))
-        description = _describe(bundle, temporary / _WEIGHTS)
+        (temporary / _WEIGHTS).write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+        description = _signed(description, temporary / _WEIGHTS)
         (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / _CARD).write_text(model_card(description), encoding="utf-8")
 
@@ -90,12 +100,18 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
 
     Raises:
         InputMissing: there is no such folder, or no model in it.
-        DataError: it is another program's, of a newer schema, damaged, or was changed.
+        DataError: it is another program's, of a newer schema, damaged, or was changed; or it is pretrained only and has no classes.
         UsageError: this machine has no such device.
     """
-    folder = _model_folder(Path(folder))
+    folder = model_folder(folder)
     description = read_description(folder)
-    weights = _read_weights(folder, description)
+    if is_pretrained(description):
+        raise DataError(
+            "a pretrained network, which knows no classes yet: it can't classify",
+            where=str(folder),
+            hint=f"genomix train LABELLED_SEQUENCES --init {folder} makes a classifier of it",
+        )
+    weights = read_weights(folder, description)
     try:
         settings = ModelSettings.model_validate(description["architecture"])
         tokenizer = TokenizerSettings.model_validate(description["tokenizer"])
@@ -147,7 +163,12 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def describe_folder(folder: str | Path) -> dict[str, Any]:
     """`model.json` of a model folder, or of the model in a run folder; raises as `read_description` does."""
-    return read_description(_model_folder(Path(folder)))
+    return read_description(model_folder(folder))
+
+
+def is_pretrained(description: dict[str, Any]) -> bool:
+    """Whether a model is the body of a network without classes, as `genomix pretrain` writes it."""
+    return description.get("kind") == PRETRAINED
 
 
 def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -163,6 +184,9 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
             description = read_description(path.parent)
         except (DataError, InputMissing) as error:
             yield path.parent, error.message
+            continue
+        if is_pretrained(description):
+            yield path.parent, f"pretrained, no classes, {description['created']}"
             continue
         accuracy = (description["evaluation"] or {}).get("accuracy")
         scored = "not evaluated" if accuracy is None else f"accuracy {accuracy:.3f} on its test split"
@@ -183,18 +207,16 @@ def require_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _model_folder(path: Path) -> Path:
+def model_folder(path: str | Path) -> Path:
     """The folder itself, or the model inside a run folder."""
+    path = Path(path)
     if not (path / _DESCRIPTION).exists() and (path / "model" / _DESCRIPTION).exists():
         return path / "model"
     return path
 
 
-def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
-    description: dict[str, Any] = {
-        "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+def _describe(bundle: Bundle) -> dict[str, Any]:
+    return {
         "architecture": bundle.model.settings.model_dump(),
         "tokenizer": bundle.tokenizer_settings.model_dump(),
         "classes": list(bundle.classes),
@@ -202,11 +224,21 @@ def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
         "training": bundle.provenance.get("training"),
         "dataset": bundle.provenance.get("dataset"),
         "evaluation": bundle.provenance.get("evaluation"),
+        "weights": {"parameters": sum(parameter.numel() for parameter in bundle.model.parameters())},
+    }
+
+
+def _signed(description: dict[str, Any], weights: Path) -> dict[str, Any]:
+    description = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **description,
         "versions": {"genomix": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "weights": {
             "file": _WEIGHTS,
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-            "parameters": sum(parameter.numel() for parameter in bundle.model.parameters()),
+            **description["weights"],
         },
     }
     return description | {"checksum": _checksum(description)}
@@ -217,7 +249,13 @@ def _checksum(description: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _read_weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
+def read_weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a model folder.
+
+    Raises:
+        InputMissing: they are not there.
+        DataError: they are not those that the description was written with.
+    """
     path = folder / _WEIGHTS
     try:
         content = path.read_bytes()

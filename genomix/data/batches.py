@@ -145,16 +145,19 @@ class TrainingBatches:
         records = self.indices[places]
         tokens, rings = [], []
         for record in records:
-            rng = np.random.default_rng((self.seed, epoch, int(record)))
-            codes, ring = augment(
-                self.dataset.codes(record),
-                rng,
-                self.augmenting,
-                strand=self.strand,
-                circular=self.dataset.circular,
-                max_bases=self.max_bases,
-                min_bases=self.tokenizer.k,
-            )
+            codes, ring = self.changed(int(record), epoch)
             tokens.append(tokenize(codes, self.tokenizer, circular=ring))
             rings.append(ring)
         return collate(tokens, rings, self.dataset.label_ids[records].tolist(), records.tolist())
+
+    def changed(self, record: int, epoch: int) -> tuple[np.ndarray, bool]:
+        """A record's base codes as this epoch shows them, and whether its ends are joined."""
+        return augment(
+            self.dataset.codes(record),
+            np.random.default_rng((self.seed, epoch, record)),
+            self.augmenting,
+            strand=self.strand,
+            circular=self.dataset.circular,
+            max_bases=self.max_bases,
+            min_bases=self.tokenizer.k,
+        )

@@ -5,7 +5,7 @@
 `ModelSettings` is the architecture; the published network and ours are two settings of the same parts.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -71,7 +71,12 @@ class Classifier(nn.Module):
 
     Args:
         vocabulary: token ids run from 0 to vocabulary - 1; -1 is padding.
+
+    Attributes:
+        BODY: the parts that `body` and the embedding before it are made of, which pretraining trains and `train --init` takes.
     """
+
+    BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "blocks")
 
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
         super().__init__()
@@ -101,17 +106,31 @@ class Classifier(nn.Module):
             circular: whether the record's two ends are joined.
         """
         embedded = self.embedding(tokens)
-        positions = torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
+        positions = self.positions(lengths)
+        hidden = self.body(embedded, positions, circular)
+        pooled = self.pooling(hidden, positions)
+        if self.settings.skip:
+            pooled = torch.cat([pooled, self._composition(embedded, lengths)], dim=1)
+        return self.head(pooled)
+
+    def positions(self, lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """How many positions so many tokens make."""
+        return torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
+
+    def body(
+        self,
+        embedded: Float[Tensor, "batch embedding position"],
+        positions: Int[Tensor, " batch"],
+        circular: Bool[Tensor, " batch"],
+    ) -> Float[Tensor, "batch channel position"]:
+        """What the network knows of each position, before it becomes one vector a record."""
         hidden = embedded if self.position_table is None else embedded + self.position_table[:, : embedded.shape[2]]
         hidden = self.embedding_dropout(hidden)
         if self.stem is not None:
             hidden = self.stem(hidden, positions, circular)
         for block in self.blocks:
             hidden = block(hidden, positions, circular)
-        pooled = self.pooling(hidden, positions)
-        if self.settings.skip:
-            pooled = torch.cat([pooled, self._composition(embedded, lengths)], dim=1)
-        return self.head(pooled)
+        return hidden
 
     def _composition(
         self, embedded: Float[Tensor, "batch channel position"], lengths: Int[Tensor, " batch"]

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from genomix.data.masking import MaskingSettings
 from genomix.data.preprocess import PreprocessSettings
 from genomix.nn.classifier import ModelSettings
 from genomix.tokenizers import TokenizerSettings
@@ -17,3 +18,9 @@ class RunSettings(BaseModel):
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+
+
+class PretrainRunSettings(RunSettings):
+    """What the `run.toml` of a pretraining run holds. What [train] says of labels (weights of classes, smoothing) has no meaning there."""
+
+    masking: MaskingSettings = MaskingSettings()

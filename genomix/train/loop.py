@@ -24,8 +24,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from genomix.data.batches import Batch, TrainingBatches
-from genomix.errors import Interrupted, SettingsError
-from genomix.train.checkpoint import save_checkpoint
+from genomix.errors import DataError, Interrupted, SettingsError
+from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import History
 from genomix.train.settings import TrainSettings
 
@@ -62,6 +62,8 @@ class Training:
     checkpoints: Path
     fingerprint: str
     """Names the data and settings that a checkpoint belongs to."""
+    start: dict[str, Any]
+    """Of a run that starts from another model's weights: which, for its provenance."""
     progress: Progress
     best: dict[str, Tensor]
     """Weights with the lowest validation loss."""
@@ -122,6 +124,22 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     if validate is None:
         training.best, progress.best_step = _weights(training.model), progress.step
     _save(training)
+
+
+def resume_from_checkpoint(training: Training) -> None:
+    """Put the run where its newest checkpoint was, if there is one; raises DataError for one of other data or settings."""
+    state = load_newest(training.checkpoints)
+    if state is None:
+        _log.info("no checkpoint in %s: starting from the beginning", training.checkpoints)
+        return
+    if state["fingerprint"] != training.fingerprint:
+        raise DataError(
+            "the checkpoint belongs to other data or settings",
+            where=str(training.checkpoints),
+            hint="train into another folder, or give the data and settings of run.toml",
+        )
+    training.restore(state)
+    _log.info("resuming after step %d of %d", training.progress.step, training.steps)
 
 
 def _batches(training: Training) -> Iterator[Batch]:

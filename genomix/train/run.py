@@ -16,7 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from genomix.bundle import Bundle, new_model, require_device, save_bundle
+from genomix.bundle import Bundle, new_model, save_bundle
 from genomix.data.augment import Strand
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
@@ -24,15 +24,16 @@ from genomix.errors import DataError, SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.nn.reconstruction import Reconstructor
 from genomix.predict import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
-from genomix.train.checkpoint import load_newest
+from genomix.train.body import read_body, require_fitting, start_body
+from genomix.train.devices import launch
 from genomix.train.history import History
-from genomix.train.loop import Progress, Training, fit
+from genomix.train.loop import Progress, Training, fit, resume_from_checkpoint
 from genomix.train.optim import build_optimizer, build_schedule, class_weights
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.settings import TrainSettings
-from genomix.train.start import start_embedding
 
 _log = logging.getLogger(__name__)
 
@@ -70,10 +71,10 @@ def train(
     """
     started = time.monotonic()
     records = training_records(dataset, tokenizer)
-    recipe = _decide(dataset, records, tokenizer, model, settings)
+    recipe = decide(dataset, records, tokenizer, model, settings)
     training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder)
     if resume:
-        _resume(training)
+        resume_from_checkpoint(training)
     validation = dataset.indices("validation")
     scorer = Scorer(
         training.model,
@@ -92,23 +93,6 @@ def train(
         fit(training, validate, history)
     bundle.model.load_state_dict(training.best)
     return _finish(training, bundle, dataset, folder, time.monotonic() - started)
-
-
-def launch(settings: TrainSettings) -> Fabric:
-    """The device, precision and processes of a run. With several devices this starts the other processes, each of which runs the command from its top."""
-    require_device(settings.device)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator=settings.device,
-        devices=settings.devices,
-        # Short records leave the last factors out, so a process may have parameters without a gradient.
-        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
-        precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
-    )
-    fabric.launch()
-    if not fabric.is_global_zero:
-        logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again
-    return fabric
 
 
 def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: TokenizerSettings) -> ModelSettings:
@@ -132,7 +116,7 @@ def step_count(settings: TrainSettings, batches_per_epoch: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipe:
+class Recipe:
     """The settings that hold for this dataset: the network's size and the strand are decided."""
 
     tokenizer: TokenizerSettings
@@ -140,52 +124,80 @@ class _Recipe:
     training: TrainSettings
     strand: Strand
 
-    def fingerprint(self, dataset: Dataset) -> str:
-        """Names what must be equal for a checkpoint to be continued."""
-        parts = [dataset.digest, self.strand, *(each.model_dump_json() for each in (self.tokenizer, self.model, self.training))]
+    def fingerprint(self, dataset: Dataset, *others: str) -> str:
+        """Names what must be equal for a checkpoint to be continued; `others` beside the data and the settings."""
+        parts = [dataset.digest, self.strand, *(each.model_dump_json() for each in (self.tokenizer, self.model, self.training)), *others]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> _Recipe:
+def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:
+    """What holds for these training records."""
     longest = int(dataset.lengths[records].max())
     model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
-    return _Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
+    return Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
 
 
-def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: _Recipe, folder: Path) -> tuple[Training, Bundle]:
+def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path) -> tuple[Training, Bundle]:
     settings = recipe.training
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-    if settings.embedding_start == "spectral" and not start_embedding(
-        model, dataset, records, recipe.tokenizer, strand=recipe.strand, seed=settings.seed
-    ):
-        _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
-    batches = _batches(dataset, records, recipe)
-    per_epoch = len(batches.plan(0)) // fabric.world_size
-    if per_epoch == 0:
+    start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
+    weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
+    loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing)
+    fingerprint = recipe.fingerprint(dataset, *filter(None, [start.get("init_sha256")]))
+    training = assemble(
+        fabric, model, _batches(dataset, records, recipe), loss, settings, folder=folder, fingerprint=fingerprint, start=start
+    )
+    _announce(model, dataset, records, training)
+    return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
+
+
+def assemble(
+    fabric: Fabric,
+    model: Classifier | Reconstructor,
+    batches: TrainingBatches,
+    loss: nn.Module,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    fingerprint: str,
+    start: dict[str, Any],
+) -> Training:
+    """What the loop works on, at its first step.
+
+    Raises:
+        SettingsError: there are too few batches for the processes.
+    """
+    planned = len(batches.plan(0))
+    if planned < fabric.world_size:
         raise SettingsError(
-            f"an epoch has {len(batches.plan(0))} batches, too few for {fabric.world_size} processes",
+            f"an epoch has {planned} batches, too few for {fabric.world_size} processes",
             hint="fewer train.devices, or a smaller train.max_records or train.token_budget",
         )
-    steps = step_count(settings, per_epoch)
-    weights = class_weights(torch.from_numpy(dataset.label_ids[records]), len(dataset.classes), settings.class_weights)
+    steps = step_count(settings, planned // fabric.world_size)
     wrapped, optimizer = fabric.setup(model, build_optimizer(model, settings))
-    training = Training(
+    return Training(
         fabric=fabric,
         model=wrapped,
         optimizer=optimizer,
         schedule=build_schedule(optimizer, steps, settings.warmup),
         batches=batches,
-        loss=nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing).to(fabric.device),
+        loss=loss.to(fabric.device),
         steps=steps,
         settings=settings,
         checkpoints=folder / "checkpoints",
-        fingerprint=recipe.fingerprint(dataset),
+        fingerprint=fingerprint,
+        start=start,
         progress=Progress(),
         best={},
     )
-    _announce(model, dataset, records, training)
-    return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
+
+
+def require_trainable(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> None:
+    """Raise what `train` would raise of the data and of `train.init` before its first step."""
+    records = training_records(dataset, tokenizer)
+    if settings.init is not None:
+        require_fitting(read_body(settings.init), decide(dataset, records, tokenizer, model, settings).model, tokenizer)
 
 
 def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarray:
@@ -209,7 +221,7 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
     return records
 
 
-def _batches(dataset: Dataset, records: np.ndarray, recipe: _Recipe) -> TrainingBatches:
+def _batches(dataset: Dataset, records: np.ndarray, recipe: Recipe) -> TrainingBatches:
     settings = recipe.training
     return TrainingBatches(
         dataset,
@@ -231,21 +243,6 @@ def _predicting(settings: TrainSettings) -> PredictSettings:
 def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> dict[str, float]:
     figures = headline(dataset.label_ids[indices], split_probabilities(scorer, dataset, indices))
     return {"loss": figures["log_loss"], **{name: figures[name] for name in ("accuracy", "macro_f1")}}
-
-
-def _resume(training: Training) -> None:
-    state = load_newest(training.checkpoints)
-    if state is None:
-        _log.info("no checkpoint in %s: starting from the beginning", training.checkpoints)
-        return
-    if state["fingerprint"] != training.fingerprint:
-        raise DataError(
-            "the checkpoint belongs to other data or settings",
-            where=str(training.checkpoints),
-            hint="train into another folder, or give the data and settings of run.toml",
-        )
-    training.restore(state)
-    _log.info("resuming after step %d of %d", training.progress.step, training.steps)
 
 
 def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training: Training) -> None:

@@ -44,6 +44,8 @@ class TrainSettings(BaseModel):
     """`balanced` weighs a record by the inverse of its class's frequency."""
     embedding_start: Literal["spectral", "random"] = "spectral"
     """Start the k-mer embedding from the training records' k-mer frequencies (k up to 7, no labels used), or at random."""
+    init: str | None = None
+    """Model folder, pretrained or trained, whose body (embedding, stem, blocks) the network starts from; `embedding_start` is then not used."""
     validations: int = Field(default=20, ge=1)
     """How many times the validation split is read in a whole run."""
     patience: int = Field(default=10, ge=1)
