@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from genomix.data.augment import AugmentSettings
 from genomix.data.masking import MaskingSettings
 from genomix.data.preprocess import PreprocessSettings
 from genomix.nn.classifier import ModelSettings
@@ -21,6 +22,10 @@ class RunSettings(BaseModel):
 
 
 class PretrainRunSettings(RunSettings):
-    """What the `run.toml` of a pretraining run holds. What [train] says of labels (weights of classes, smoothing) has no meaning there."""
+    """What the `run.toml` of a pretraining run holds. What [train] says of labels (weights of classes, smoothing) has no meaning there.
 
+    Defaults that differ from training's: docs/design/pretraining.md has the figures.
+    """
+
+    train: TrainSettings = TrainSettings(embedding_start="random", embedding_rate=1.0, augment=AugmentSettings(substitutions=0.0))
     masking: MaskingSettings = MaskingSettings()
