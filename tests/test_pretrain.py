@@ -63,7 +63,7 @@ def run_pretraining(dataset, folder, *, resume=False, **changes):
     settings = PretrainRunSettings().train.model_copy(
         update=TRAINING.model_dump(include={"max_records", "checkpoint_steps", "validations"})
     )
-    settings = settings.model_copy(update={"steps": 150, **changes})
+    settings = settings.model_copy(update={"steps": 150, "embedding_start": "random", "embedding_rate": 1.0, **changes})
     division = pretraining_split(dataset, SplitSettings())
     return pretrain(dataset, TOKENIZER, MODEL, settings, folder, masking=MASKING, division=division, resume=resume)
 

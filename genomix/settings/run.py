@@ -24,8 +24,8 @@ class RunSettings(BaseModel):
 class PretrainRunSettings(RunSettings):
     """What the `run.toml` of a pretraining run holds. What [train] says of labels (weights of classes, smoothing) has no meaning there.
 
-    Defaults that differ from training's: docs/design/pretraining.md has the figures.
+    Its own default: records are shown as they are, without substitutions (docs/design/pretraining.md has the figures).
     """
 
-    train: TrainSettings = TrainSettings(embedding_start="random", embedding_rate=1.0, augment=AugmentSettings(substitutions=0.0))
+    train: TrainSettings = TrainSettings(augment=AugmentSettings(substitutions=0.0))
     masking: MaskingSettings = MaskingSettings()
