@@ -7,7 +7,7 @@ summary, data set, versions. It carries the checksum of the weights and its own.
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,8 @@ from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 
 FORMAT = "genomix-model"
 SCHEMA_VERSION = 1
+PRETRAINED = "pretrained"
+"""The `kind` in `model.json` of a network without classes; a classifier has none."""
 
 _WEIGHTS, _DESCRIPTION, _CARD, _NOVELTY = "model.safetensors", "model.json", "README.md", "novelty.safetensors"
 
@@ -71,12 +73,24 @@ def save_bundle(bundle: Bundle, folder: Path, *, force: bool = False) -> None:
     Raises:
         OutputError: it exists and `force` is off, or it can't be written.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.model.state_dict().items()}
+    write_model(folder, bundle.model.state_dict(), _describe(bundle), novelty=bundle.novelty, force=force)
+
+
+def write_model(
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    description: dict[str, Any],
+    *,
+    novelty: Novelty | None = None,
+    force: bool = False,
+) -> None:
+    """Write a model folder as `save_bundle` does; format, versions and checksums are added to the description."""
     with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
-        (temporary / _WEIGHTS).write_bytes(save(weights))
-        if bundle.novelty is not None:
-            (temporary / _NOVELTY).write_bytes(save({name: torch.from_numpy(part) for name, part in bundle.novelty.arrays().items()}))
-        description = _describe(bundle, temporary / _WEIGHTS)
+        (temporary / _WEIGHTS).write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
+        if novelty is not None:
+            (temporary / _NOVELTY).write_bytes(save({name: torch.from_numpy(part) for name, part in novelty.arrays().items()}))
+            description = description | {"novelty": _file(temporary / _NOVELTY)}
+        description = _signed(description, temporary / _WEIGHTS)
         (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / _CARD).write_text(model_card(description), encoding="utf-8")
 
@@ -89,12 +103,18 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
 
     Raises:
         InputMissing: there is no such folder, or no model in it.
-        DataError: it is another program's, of a newer schema, damaged, or was changed.
+        DataError: it is another program's, of a newer schema, damaged, or was changed; or it is pretrained only and has no classes.
         UsageError: this machine has no such device.
     """
-    folder = _model_folder(Path(folder))
+    folder = model_folder(folder)
     description = read_description(folder)
-    weights = _read_tensors(folder / _WEIGHTS, description.get("weights"), "weights")
+    if is_pretrained(description):
+        raise DataError(
+            "a pretrained network, which knows no classes yet: it can't classify",
+            where=str(folder),
+            hint=f"genomix train LABELLED_SEQUENCES --init {folder} makes a classifier of it",
+        )
+    weights = read_weights(folder, description)
     try:
         settings = ModelSettings.model_validate(description["architecture"])
         tokenizer = TokenizerSettings.model_validate(description["tokenizer"])
@@ -149,7 +169,12 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 def describe_folder(folder: str | Path) -> dict[str, Any]:
     """`model.json` of a model folder, or of the model in a run folder; raises as `read_description` does."""
-    return read_description(_model_folder(Path(folder)))
+    return read_description(model_folder(folder))
+
+
+def is_pretrained(description: dict[str, Any]) -> bool:
+    """Whether a model is the body of a network without classes, as `genomix pretrain` writes it."""
+    return description.get("kind") == PRETRAINED
 
 
 def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -165,6 +190,9 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
             description = read_description(path.parent)
         except (DataError, InputMissing) as error:
             yield path.parent, error.message
+            continue
+        if is_pretrained(description):
+            yield path.parent, f"pretrained, no classes, {description['created']}"
             continue
         accuracy = (description["evaluation"] or {}).get("accuracy")
         scored = "not evaluated" if accuracy is None else f"accuracy {accuracy:.3f} on its test split"
@@ -185,18 +213,16 @@ def require_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _model_folder(path: Path) -> Path:
+def model_folder(path: str | Path) -> Path:
     """The folder itself, or the model inside a run folder."""
+    path = Path(path)
     if not (path / _DESCRIPTION).exists() and (path / "model" / _DESCRIPTION).exists():
         return path / "model"
     return path
 
 
-def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
-    description: dict[str, Any] = {
-        "format": FORMAT,
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+def _describe(bundle: Bundle) -> dict[str, Any]:
+    return {
         "architecture": bundle.model.settings.model_dump(),
         "tokenizer": bundle.tokenizer_settings.model_dump(),
         "classes": list(bundle.classes),
@@ -204,10 +230,20 @@ def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
         "training": bundle.provenance.get("training"),
         "dataset": bundle.provenance.get("dataset"),
         "evaluation": bundle.provenance.get("evaluation"),
-        "versions": {"genomix": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "weights": {**_file(weights), "parameters": sum(parameter.numel() for parameter in bundle.model.parameters())},
+        "weights": {"parameters": sum(parameter.numel() for parameter in bundle.model.parameters())},
         "confidence": bundle.confidence.model_dump() if bundle.confidence else None,
-        "novelty": _file(weights.with_name(_NOVELTY)) if bundle.novelty else None,
+        "novelty": None,
+    }
+
+
+def _signed(description: dict[str, Any], weights: Path) -> dict[str, Any]:
+    description = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **description,
+        "versions": {"genomix": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "weights": {**_file(weights), **description["weights"]},
     }
     return description | {"checksum": _checksum(description)}
 
@@ -215,6 +251,11 @@ def _describe(bundle: Bundle, weights: Path) -> dict[str, Any]:
 def _checksum(description: dict[str, Any]) -> str:
     rest = {key: value for key, value in description.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_weights(folder: Path, description: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of a model folder; raises InputMissing where they are not there, DataError where they are not those of the description."""
+    return _read_tensors(folder / _WEIGHTS, description.get("weights"), "weights")
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -7,27 +7,48 @@ from genomix.nn.mixers import MixerSettings
 
 def model_card(description: dict[str, Any]) -> str:
     """The card of a model from its description (the content of `model.json`)."""
-    parts = [
-        _what(description),
-        _use(description),
-        _trained(description),
-        _scores(description),
-        _confidence(description),
-        _limits(description),
-    ]
+    if description.get("pretraining"):
+        parts = [_pretrained(description), _trained(description)]
+    else:
+        parts = [
+            _what(description),
+            _use(description),
+            _trained(description),
+            _scores(description),
+            _confidence(description),
+            _limits(description),
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _what(description: dict[str, Any]) -> str:
     classes = description["classes"]
     named = ", ".join(f"`{name}`" for name in classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    return f"# A genomix sequence classifier\n\nTells {len(classes)} classes apart: {named}.\n\nA {_network(description)}"
+
+
+def _network(description: dict[str, Any]) -> str:
     shape, tokens = description["architecture"], description["tokenizer"]
     kind = "single nucleotides" if tokens["kind"] == "nucleotide" else f"{tokens['k']}-mers, stride {tokens['stride']}"
     return (
-        f"# A genomix sequence classifier\n\n"
-        f"Tells {len(classes)} classes apart: {named}.\n\n"
-        f"A network of {description['weights']['parameters']:,} parameters on {kind}; {shape['blocks']} block(s), "
+        f"network of {description['weights']['parameters']:,} parameters on {kind}; {shape['blocks']} block(s), "
         f"mixer: {MixerSettings(**shape['block']['mixer']).summary}; positions of {shape['patch']} token(s)."
+    )
+
+
+def _pretrained(description: dict[str, Any]) -> str:
+    found = description["pretraining"]
+    learnt = (
+        f"Held-out loss {found['loss']:.4f} nats a hidden {found['word']}-mer; guessing the composition of all training records comes to "
+        f"{found['overall']:.4f}, of the record itself to {found['own_record']:.4f}."
+        if found["loss"] is not None
+        else "No record was held out: what was learnt is not known."
+    )
+    return (
+        "# A pretrained genomix network\n\nIt learnt from sequences without labels, by guessing hidden spans. It knows no classes and can't classify; "
+        f"a classifier may start from it.\n\nThe body of a {_network(description)}\n\n{learnt}\n\n"
+        "## Use\n\n```\ngenomix train LABELLED_SEQUENCES -o RUN --init PATH/TO/THIS/FOLDER\n```\n\n"
+        f"Written by genomix {description['versions']['genomix']}; `genomix models verify PATH/TO/THIS/FOLDER` checks it."
     )
 
 

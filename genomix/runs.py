@@ -10,7 +10,7 @@ report.html       for people                             provenance.json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -25,13 +25,17 @@ from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
+from genomix.train.devices import launch
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
-from genomix.train.run import RunResult, launch, train, training_records
+from genomix.train.recipe import require_trainable
+from genomix.train.run import RunResult, train
 
 SETTINGS_FILE = "run.toml"
 DEFAULT_PRESET = "base"
 DATASET_FOLDER = "dataset"
+
+SettingsT = TypeVar("SettingsT", bound=RunSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +67,67 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
-    if resume and force:
-        raise UsageError("--resume and --force exclude each other")
-    if (ready := _dataset_folder(sources)) is not None:
-        settings = settings.model_copy(update={"data": _settings_of_dataset(ready, settings.data)})
-    fabric = launch(settings.train)
-    if not fabric.broadcast(resume and (folder / SETTINGS_FILE).exists()):
-        _in_first_process(fabric, lambda: _begin(sources, settings, folder, force=force))
-    dataset = _begun(sources, settings, folder)
+    opened = open_run(sources, settings, folder, _require_trainable, resume=resume, force=force)
+    fabric, dataset, settings = opened.fabric, opened.dataset, opened.settings
     result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
     if fabric.is_global_zero:
         write_report(folder, report_inputs(result, dataset, settings, folder))
     return FinishedRun(folder, dataset, result, speaks=fabric.is_global_zero)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedRun(Generic[SettingsT]):
+    """A run folder that is there, with the data and settings that hold for it."""
+
+    fabric: Fabric
+    dataset: Dataset
+    settings: SettingsT
+
+
+def open_run(
+    sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, resume: bool, force: bool
+) -> OpenedRun[SettingsT]:
+    """Begin a run folder, or find the one to resume.
+
+    Args:
+        require: raises when the data and settings don't do; called before the folder appears.
+    """
+    if resume and force:
+        raise UsageError("--resume and --force exclude each other")
+    if (ready := dataset_folder(sources)) is not None:
+        settings = settings.model_copy(update={"data": _settings_of_dataset(ready, settings.data)})
+    fabric = launch(settings.train)
+    if not fabric.broadcast(resume and (folder / SETTINGS_FILE).exists()):
+        _in_first_process(fabric, lambda: _begin(sources, settings, folder, require, force=force))
+    return OpenedRun(fabric, _begun(sources, settings, folder), settings)
+
+
 def resolve_run(
-    folder: Path, *, preset: str | None, config: Path | None, assignments: Sequence[str], options: Mapping[str, Any], resume: bool
-) -> RunSettings:
+    folder: Path,
+    *,
+    preset: str | None,
+    config: Path | None,
+    assignments: Sequence[str],
+    options: Mapping[str, Any],
+    resume: bool,
+    model: type[SettingsT],
+) -> SettingsT:
     """The settings of a run that is to be made in, or resumed from, `folder`; see `genomix.settings.resolve`.
 
     A run that is resumed without a preset or a file takes them from its own `run.toml`.
     """
     if resume and preset is None and config is None and (folder / SETTINGS_FILE).exists():
         config = folder / SETTINGS_FILE
-    return resolve(RunSettings, preset=preset, default_preset=DEFAULT_PRESET, config=config, assignments=assignments, options=options)
+    return resolve(model, preset=preset, default_preset=DEFAULT_PRESET, config=config, assignments=assignments, options=options)
 
 
-def settings_of(folder: Path) -> RunSettings:
+def settings_of(folder: Path, model: type[SettingsT]) -> SettingsT:
     """The settings that a run folder was made with.
 
     Raises:
         SettingsError: its run.toml was changed to what can't be.
     """
-    return resolve(RunSettings, config=folder / SETTINGS_FILE, environment={})
+    return resolve(model, config=folder / SETTINGS_FILE, environment={})
 
 
 def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, folder: Path) -> ReportInputs:
@@ -119,6 +151,10 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
     )
 
 
+def _require_trainable(dataset: Dataset, settings: RunSettings) -> None:
+    require_trainable(dataset, settings.tokenizer, settings.model, settings.train)
+
+
 def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
     """Make the call in one process while the others wait; its error is raised in all of them."""
     error: Exception | None = None
@@ -132,9 +168,11 @@ def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
         raise error
 
 
-def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force: bool) -> None:
+def _begin(
+    sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, force: bool
+) -> None:
     """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
-    ready = _dataset_folder(sources)
+    ready = dataset_folder(sources)
     if ready is None:
         files, settled = settle(sources, settings.data)
         require_apart(folder, input_paths(files, settled.labels))
@@ -142,7 +180,7 @@ def _begin(sources: Sequence[str], settings: RunSettings, folder: Path, *, force
         require_apart(folder, [ready])
     with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
         dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
-        training_records(dataset, settings.tokenizer)
+        require(dataset, settings)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
 
 
@@ -150,7 +188,7 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     """The data of the run that is in `folder`, which must have been begun with these settings."""
     _require_same(settings, folder)
     made = folder / DATASET_FOLDER
-    dataset = Dataset.open(made if made.exists() else begun_with(folder, _dataset_folder(sources)))
+    dataset = Dataset.open(made if made.exists() else begun_with(folder, dataset_folder(sources)))
     if sources and made.exists():
         _require_same_sources(sources, settings, dataset)
     return dataset
@@ -170,7 +208,7 @@ def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset
 
 def _require_same(settings: RunSettings, folder: Path) -> None:
     """Raises SettingsError, naming the difference, when a run that is resumed was begun with other settings."""
-    begun, now = (_flat(each.model_dump(mode="json")) for each in (settings_of(folder), settings))
+    begun, now = (_flat(each.model_dump(mode="json")) for each in (settings_of(folder, type(settings)), settings))
     for name, value in now.items():
         if begun[name] != value:
             raise SettingsError(
@@ -187,7 +225,8 @@ def _flat(nest: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _dataset_folder(sources: Sequence[str]) -> Path | None:
+def dataset_folder(sources: Sequence[str]) -> Path | None:
+    """The dataset folder that is named, None where sequence files are; raises UsageError where it is not alone."""
     found = [Path(source) for source in sources if (Path(source) / INFO_FILE).exists()]
     if found and len(sources) > 1:
         raise UsageError(f"{found[0]} is a dataset folder, and training takes one alone", hint="preprocess all the files into one dataset")

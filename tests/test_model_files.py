@@ -89,7 +89,7 @@ def test_a_missing_tensor_is_named(bundle, folder):
     weights = load_file(folder / "model.safetensors")
     del weights["head.2.bias"]
     save_file(weights, folder / "model.safetensors")
-    description = module._describe(bundle, folder / "model.safetensors")
+    description = module._signed(module._describe(bundle), folder / "model.safetensors")
     (folder / "model.json").write_text(json.dumps(description))
     with pytest.raises(DataError, match=r"tensor 'head.2.bias' has shape none: it is missing, and the architecture asks for \(3,\)"):
         load_bundle(folder)

@@ -31,7 +31,8 @@ from genomix.train import loop
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import read_history
 from genomix.train.optim import build_optimizer, build_schedule
-from genomix.train.run import resized, step_count, train
+from genomix.train.recipe import resized, step_count
+from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
 

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 import genomix
-from genomix.cli import data, demo, doctor, evaluate, models, predict, preprocess, train
+from genomix.cli import data, demo, doctor, evaluate, models, predict, preprocess, pretrain, train
 from genomix.errors import GenomixError, InputMissing, UsageError
 from genomix.outputs import CANNOT_WRITE, output_error
 
@@ -26,7 +26,7 @@ BUG = 1
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("demo", "preprocess", "train", "evaluate", "predict", "models", "data", "doctor")
+COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "models", "data", "doctor")
 """In the order in which a newcomer needs them."""
 
 _CommandLineError = typer.BadParameter.__mro__[1]
@@ -48,6 +48,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("preprocess")(preprocess.preprocess)
+app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)

@@ -40,8 +40,10 @@ def show(model: Annotated[str, typer.Argument(help="Name of a preset, or a model
 @app.command("verify")
 def verify(model: Annotated[str, typer.Argument(help="Model folder.")]) -> None:
     """Check that a model folder is whole, unchanged, and of a schema that this genomix reads."""
-    from genomix.bundle import load_bundle
+    from genomix.bundle import describe_folder, is_pretrained, load_bundle
+    from genomix.train.body import read_body
 
-    bundle = load_bundle(model)
-    parameters = sum(parameter.numel() for parameter in bundle.model.parameters())
-    typer.echo(f"{model}: whole and unchanged, {len(bundle.classes)} classes, {parameters:,} parameters")
+    description = describe_folder(model)
+    what = "pretrained, no classes" if is_pretrained(description) else f"{len(description['classes'])} classes"
+    (read_body if is_pretrained(description) else load_bundle)(model)
+    typer.echo(f"{model}: whole and unchanged, {what}, {description['weights']['parameters']:,} parameters")

@@ -42,6 +42,10 @@ def train(
     device: Annotated[Device | None, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = None,
     devices: Annotated[int | None, typer.Option(help="Processes, one a device.")] = None,
     precision: Annotated[Precision | None, typer.Option(help="bf16 is faster on recent accelerators.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from the body of this model, pretrained or trained, rather than from scratch.", metavar="MODEL"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, where there is one.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in the folder.")] = False,
 ) -> None:
@@ -52,10 +56,14 @@ def train(
         "train.device": device and device.value,
         "train.devices": devices,
         "train.precision": precision and precision.value,
+        "train.init": init and str(init.resolve()),
     }
     from genomix.runs import resolve_run, run
+    from genomix.settings.run import RunSettings
 
-    settings = resolve_run(output, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume)
+    settings = resolve_run(
+        output, model=RunSettings, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume
+    )
     finished = run(sources or [], settings, output, resume=resume, force=force)
     if finished.speaks:
         say([*finished.summary(), f"report: {output / 'report.html'}"])

@@ -52,7 +52,7 @@ def augment(
     kept = _crop(codes, rng, settings.whole, max_bases)
     if strand == "both" and rng.random() < 0.5:
         kept = reverse_complement(kept)
-    return _substitute(kept, rng, settings.substitutions), circular and len(kept) == len(codes)
+    return substitute(kept, rng, settings.substitutions), circular and len(kept) == len(codes)
 
 
 def _crop(codes: np.ndarray, rng: np.random.Generator, whole: int, max_bases: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def mean_length(lengths: np.ndarray, settings: AugmentSettings, max_bases: int) 
     return float(seen.mean())
 
 
-def _substitute(codes: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+def substitute(codes: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
     """Replace a random fraction of the known bases by one of the three others."""
     if most == 0:
         return codes

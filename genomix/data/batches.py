@@ -168,16 +168,17 @@ class TrainingBatches:
             yield self._parts(self.indices[draws.places[chosen]], draws.repeats[chosen], epoch)
 
     def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int) -> list[Batch]:
-        tokens, rings = zip(*(self._changed(*drawn, epoch) for drawn in zip(records.tolist(), repeats.tolist(), strict=True)), strict=True)
+        drawn = [self.changed(record, epoch, repeat) for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True)]
+        tokens = [tokenize(codes, self.tokenizer, circular=ring) for codes, ring in drawn]
         labels = self.dataset.label_ids[records]
         return [
-            collate([tokens[i] for i in part], [rings[i] for i in part], labels[part].tolist(), records[part].tolist())
+            collate([tokens[i] for i in part], [drawn[i][1] for i in part], labels[part].tolist(), records[part].tolist())
             for part in similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
         ]
 
-    def _changed(self, record: int, repeat: int, epoch: int) -> tuple[np.ndarray, bool]:
-        """Tokens of a record as this epoch sees it, and whether they are a ring."""
-        codes, ring = augment(
+    def changed(self, record: int, epoch: int, repeat: int) -> tuple[np.ndarray, bool]:
+        """A record's base codes as this epoch shows them at that draw, and whether its ends are joined."""
+        return augment(
             self.dataset.codes(record),
             np.random.default_rng((self.seed, epoch, record, repeat)),
             self.augmenting,
@@ -185,4 +186,3 @@ class TrainingBatches:
             circular=self.dataset.circular,
             max_bases=self.max_bases,
         )
-        return tokenize(codes, self.tokenizer, circular=ring), ring

@@ -5,7 +5,7 @@
 `ModelSettings` is the architecture; the published network and ours are two settings of the same parts.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -82,7 +82,12 @@ class Classifier(nn.Module):
 
     Args:
         vocabulary: token ids run from 0 to vocabulary - 1; -1 is padding.
+
+    Attributes:
+        BODY: the parts that `body` is made of, which pretraining trains and `train --init` takes.
     """
+
+    BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "blocks")
 
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
         super().__init__()
@@ -121,8 +126,12 @@ class Classifier(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch feature"]:
         """What the head decides by. Records of a batch do not meet before the head, so an update's records may come here in parts."""
-        positions = torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
+        positions = self.positions(lengths)
         return self.pooling(self.body(tokens, positions, circular), positions)
+
+    def positions(self, lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
+        """How many positions so many tokens make."""
+        return torch.div(lengths + self.settings.patch - 1, self.settings.patch, rounding_mode="floor")
 
     def body(
         self,

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from genomix.data.augment import AugmentSettings
+from genomix.data.masking import MaskingSettings
 from genomix.data.preprocess import PreprocessSettings
 from genomix.nn.classifier import ModelSettings
 from genomix.tokenizers import TokenizerSettings
@@ -17,3 +19,13 @@ class RunSettings(BaseModel):
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+
+
+class PretrainRunSettings(RunSettings):
+    """What the `run.toml` of a pretraining run holds. What [train] says of labels (weights of classes, smoothing) has no meaning there.
+
+    Its own default: records are shown as they are, without substitutions (docs/design/pretraining.md has the figures).
+    """
+
+    train: TrainSettings = TrainSettings(augment=AugmentSettings(substitutions=0.0))
+    masking: MaskingSettings = MaskingSettings()

@@ -8,13 +8,10 @@ seeded from its number: so a run that was killed goes on at the next step and en
 import copy
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -24,12 +21,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from genomix.data.batches import Batch, TrainingBatches
-from genomix.errors import Interrupted, SettingsError
+from genomix.errors import DataError, Interrupted, SettingsError
 from genomix.nn.classifier import Classifier
+from genomix.nn.reconstruction import Reconstructor
 from genomix.train.average import AveragedWeights
-from genomix.train.checkpoint import save_checkpoint
+from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import History
 from genomix.train.settings import TrainSettings
+from genomix.train.stopping import any_process, stop_requests
 
 _log = logging.getLogger(__name__)
 
@@ -60,19 +59,20 @@ class Training:
     """What the loop works on."""
 
     fabric: Fabric
-    network: Classifier
+    network: Classifier | Reconstructor
     model: nn.Module
-    """The network as an `Update`, set up by Fabric."""
+    """Gives the loss of an update: an `Update` of the network, set up by Fabric."""
     optimizer: Optimizer
     schedule: LambdaLR
     batches: TrainingBatches
-    loss: nn.Module
     steps: int
     validations: int
     settings: TrainSettings
     checkpoints: Path
     fingerprint: str
     """Names the data and settings that a checkpoint belongs to."""
+    start: dict[str, Any]
+    """Of a run that starts from another model's weights: which, for its provenance."""
     progress: Progress
     average: AveragedWeights
     """What is validated."""
@@ -107,18 +107,27 @@ class Training:
 
 
 class Update(nn.Module):
-    """A network that answers all of an update's records: each part for itself up to the head, which sees them together."""
+    """The loss of a network that answers all of an update's records: each part for itself up to the head, which sees them together.
 
-    def __init__(self, network: Classifier) -> None:
+    Args:
+        loss: (logits, labels) -> the sum over records.
+    """
+
+    def __init__(self, network: Classifier, loss: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.loss = network, loss
 
     def forward(self, parts: Sequence[Batch], composition: Tensor | None) -> Tensor:
-        """Logits [record, class], part after part.
+        """The mean over the records.
 
         Args:
             composition: what the composition branch is to say of each record; None leaves it to the branch.
         """
+        labels = torch.cat([part.labels for part in parts])
+        return self.loss(self.logits(parts, composition), labels) / len(labels)
+
+    def logits(self, parts: Sequence[Batch], composition: Tensor | None) -> Tensor:
+        """[record, class], part after part."""
         network = self.network
         logits = network.head(torch.cat([network.pooled(part.tokens, part.lengths, part.circular) for part in parts]))
         if network.composition is None:
@@ -138,7 +147,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     """
     progress, settings = training.progress, training.settings
     every = max(1, training.steps // training.validations)
-    with _stop_requests() as stop_requested:
+    with stop_requests() as stop_requested:
         if validate and progress.step == 0 and training.composition is not None:
             _validate(training, validate, history)  # what composition knows already is the first candidate
         for parts in _updates(training):
@@ -158,7 +167,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             )
             if validate and (progress.step % every == 0 or progress.step == training.steps):
                 _validate(training, validate, history)
-            stopping = _any_process(training.fabric, asked=stop_requested())
+            stopping = any_process(training.fabric, asked=stop_requested())
             if progress.step % settings.checkpoint_steps == 0 or stopping:
                 _save(training)
             if stopping and progress.step < training.steps:
@@ -170,6 +179,22 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     if validate is None:
         training.best, progress.best_step = _weights(training.average.network), progress.step
     _save(training)
+
+
+def resume_from_checkpoint(training: Training) -> None:
+    """Put the run where its newest checkpoint was, if there is one; raises DataError for one of other data or settings."""
+    state = load_newest(training.checkpoints)
+    if state is None:
+        _log.info("no checkpoint in %s: starting from the beginning", training.checkpoints)
+        return
+    if state["fingerprint"] != training.fingerprint:
+        raise DataError(
+            "the checkpoint belongs to other data or settings",
+            where=str(training.checkpoints),
+            hint="train into another folder, or give the data and settings of run.toml",
+        )
+    training.restore(state)
+    _log.info("resuming after step %d of %d", training.progress.step, training.steps)
 
 
 def _updates(training: Training) -> Iterator[list[Batch]]:
@@ -189,14 +214,13 @@ def _updates(training: Training) -> Iterator[list[Batch]]:
 
 
 def _step(training: Training, parts: Sequence[Batch]) -> float:
-    """One update; returns the loss, the mean over its records."""
+    """One update; returns its loss."""
     fabric, progress = training.fabric, training.progress
     training.model.train()
     torch.manual_seed((training.settings.seed << 32) + progress.step * fabric.world_size + fabric.global_rank)
     training.optimizer.zero_grad(set_to_none=True)
-    labels = torch.cat([part.labels for part in parts])
     known = None if training.composition is None else training.composition[[record for part in parts for record in part.records]]
-    loss = training.loss(training.model(parts, known), labels) / len(labels)
+    loss = training.model(parts, known)
     fabric.backward(loss)
     norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
     assert norm is not None, "only a sharded strategy gives none"
@@ -217,15 +241,6 @@ def _diverged(message: str) -> SettingsError:
     return SettingsError(
         message, hint="try a lower train.learning_rate, or train.precision fp32; --resume goes on from the last checkpoint"
     )
-
-
-def _any_process(fabric: Fabric, *, asked: bool) -> bool:
-    """Whether any process was asked to stop: they all stop at the same step, or the others would wait for it for ever."""
-    if fabric.world_size == 1:
-        return asked
-    votes = fabric.all_gather(torch.tensor(float(asked), device=fabric.device))
-    assert isinstance(votes, Tensor), "one tensor in, one out"
-    return bool(votes.any())
 
 
 def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:
@@ -265,19 +280,3 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
 def _save(training: Training) -> None:
     if training.fabric.is_global_zero:
         save_checkpoint(training.checkpoints, training.progress.step, training.state())
-
-
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """While the block runs SIGTERM and SIGUSR1 (a scheduler's warning) only raise a flag, to be looked at between two steps."""
-    asked = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

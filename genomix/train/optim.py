@@ -6,10 +6,11 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from genomix.nn.classifier import Classifier
+from genomix.nn.reconstruction import Reconstructor
 from genomix.train.settings import TrainSettings
 
 
-def build_optimizer(model: Classifier, settings: TrainSettings) -> Optimizer:
+def build_optimizer(model: Classifier | Reconstructor, settings: TrainSettings) -> Optimizer:
     """AdamW with weight decay on matrices only, and a slower rate for the embedding."""
     embedding = model.embedding.weight
     others = [parameter for parameter in model.parameters() if parameter is not embedding]

@@ -22,17 +22,8 @@ _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "log_
 
 def summaries(training: Training, dataset: Dataset, metrics: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
     """The bundle's `training`, `dataset` and `evaluation`."""
-    progress = training.progress
     return {
-        "training": {
-            "steps": progress.step,
-            "best_step": progress.best_step,
-            "validation_loss": progress.best_loss if len(dataset.indices("validation")) else None,
-            "seconds": round(seconds, 1),
-            "device": training.fabric.device.type,
-            "precision": training.settings.precision,
-            "seed": training.settings.seed,
-        },
+        "training": training_summary(training, seconds, validated=len(dataset.indices("validation")) > 0),
         "dataset": {
             "dataset_sha256": dataset.digest,
             **{f"{split}_records": len(dataset.indices(split)) for split in ("train", "validation", "test")},
@@ -40,6 +31,25 @@ def summaries(training: Training, dataset: Dataset, metrics: dict[str, Any] | No
             "longest_record": int(dataset.lengths.max()),
         },
         "evaluation": _evaluation(metrics) if metrics else None,
+    }
+
+
+def training_summary(training: Training, seconds: float, *, validated: bool) -> dict[str, Any]:
+    """How a run went, and what it started from.
+
+    Args:
+        validated: whether there was a validation split.
+    """
+    progress = training.progress
+    return {
+        "steps": progress.step,
+        "best_step": progress.best_step,
+        "validation_loss": progress.best_loss if validated else None,
+        "seconds": round(seconds, 1),
+        "device": training.fabric.device.type,
+        "precision": training.settings.precision,
+        "seed": training.settings.seed,
+        **training.start,
     }
 
 

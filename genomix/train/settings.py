@@ -51,6 +51,8 @@ class TrainSettings(BaseModel):
     """A record of a small class counts at most so many times as much as one of the largest class."""
     embedding_start: Literal["spectral", "random"] = "spectral"
     """Start the k-mer embedding from the training records' k-mer frequencies (k up to 7, no labels used), or at random."""
+    init: str | None = None
+    """Model folder, pretrained or trained, whose body (embedding, stem, blocks) the network starts from; `embedding_start` is then not used."""
     validations: int = Field(default=20, ge=1)
     """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training."""
     patience: int = Field(default=10, ge=1)

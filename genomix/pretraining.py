@@ -1,0 +1,61 @@
+"""Pretraining from the user's files to the run folder: prepare the data where needed, pretrain, and write everything down.
+
+run.toml          the resolved settings
+dataset/          what preprocessing made, when the run began with sequence files
+metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
+model/            the pretrained body                    provenance.json
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genomix.data.holdout import pretraining_split
+from genomix.data.source_files import find_source_files
+from genomix.data.store import Dataset
+from genomix.runs import dataset_folder, open_run
+from genomix.settings.run import PretrainRunSettings
+from genomix.train.pretrain import PretrainResult, pretrain, require_pretrainable
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedPretraining:
+    """What a pretraining run has to show for itself; `speaks` is off in all processes of a run but the first."""
+
+    result: PretrainResult
+    speaks: bool
+
+
+def pretrain_run(
+    sources: Sequence[str], settings: PretrainRunSettings, folder: Path, *, resume: bool = False, force: bool = False
+) -> FinishedPretraining:
+    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used.
+
+    Args:
+        resume: go on with the run that is in `folder`, where there is one.
+        force: replace it.
+
+    Raises:
+        OutputError: the folder exists, and neither `resume` nor `force` is on.
+        GenomixError: as preprocessing and training raise.
+    """
+    if sources and dataset_folder(sources) is None:
+        sources = [file.path for file in find_source_files(sources)]
+    opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)
+    dataset, settings = opened.dataset, opened.settings
+    result = pretrain(
+        dataset,
+        settings.tokenizer,
+        settings.model,
+        settings.train,
+        folder,
+        masking=settings.masking,
+        division=pretraining_split(dataset, settings.data.split),
+        fabric=opened.fabric,
+        resume=resume,
+    )
+    return FinishedPretraining(result, speaks=opened.fabric.is_global_zero)
+
+
+def _require_pretrainable(dataset: Dataset, settings: PretrainRunSettings) -> None:
+    require_pretrainable(dataset, settings.tokenizer, settings.model, settings.train)

@@ -1,0 +1,132 @@
+"""Batches for pretraining: records with spans hidden, and in place of labels the words that are hidden; and their loss. With them the loop is training's own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genomix.data.augment import AugmentSettings, substitute
+from genomix.data.batches import Batch, TrainingBatches, collate, similar_lengths, tokenize
+from genomix.data.frequencies import complement_order, kmer_counts
+from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
+from genomix.data.store import Dataset
+from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.tokenizers import Tokenizer
+
+_HIDING, _NOISE = 1, 2
+"""Set the random numbers of hiding and of substitutions apart from those of a record's other changes."""
+
+
+class MaskedBatches(TrainingBatches):
+    """As `TrainingBatches`, but a batch's labels are the hidden words, int64 [batch, base]: the same number of bases for each position, -1 where none is asked.
+
+    What is hidden is asked for as it is; substitutions fall on what is shown.
+
+    Args:
+        patch: tokens of a position.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        indices: np.ndarray,
+        tokenizer: Tokenizer,
+        augmenting: AugmentSettings,
+        masking: MaskingSettings,
+        *,
+        patch: int,
+        **sizes: Any,
+    ) -> None:
+        super().__init__(dataset, indices, tokenizer, augmenting.model_copy(update={"substitutions": 0.0}), **sizes)
+        self.masking, self.substitutions = masking, augmenting.substitutions
+        self.cell = patch * tokenizer.stride
+        self.word = min(masking.word, self.cell)
+
+    def masked(self, record: int, epoch: int, repeat: int = 0) -> tuple[np.ndarray, np.ndarray, bool]:
+        """A record's base codes as they are, which of them are hidden (bool), and whether its ends are joined."""
+        codes, ring = self.changed(record, epoch, repeat)
+        rng = np.random.default_rng((self.seed, epoch, record, repeat, _HIDING))
+        return codes, hide_spans(codes, rng, self.masking, self.cell), ring
+
+    def words(self, codes: np.ndarray, hidden: np.ndarray, *, ring: bool) -> np.ndarray:
+        """The hidden words of a record at the bases of its positions, int64 [positions * bases of a position]."""
+        bases = len(codes) if ring else len(codes) - self.tokenizer.k + 1  # that a token starts at
+        return hidden_words(codes, hidden, self.word, -(-bases // self.cell) * self.cell)
+
+    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int) -> list[Batch]:
+        tokens, words, rings = [], [], []
+        for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True):
+            codes, hidden, ring = self.masked(record, epoch, repeat)
+            noise = np.random.default_rng((self.seed, epoch, record, repeat, _NOISE))
+            shown = without_hidden(substitute(codes, noise, self.substitutions), hidden)
+            tokens.append(tokenize(shown, self.tokenizer, circular=ring))
+            words.append(self.words(codes, hidden, ring=ring))
+            rings.append(ring)
+        parts = similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
+        return [
+            replace(
+                collate([tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist()),
+                labels=_side_by_side([words[i] for i in part]),
+            )
+            for part in parts
+        ]
+
+
+def _side_by_side(words: Sequence[np.ndarray]) -> Tensor:
+    """int64 [record, base], padded on the right with -1."""
+    width = max(map(len, words))
+    return torch.from_numpy(np.stack([np.pad(each, (0, width - len(each)), constant_values=-1) for each in words]))
+
+
+class MaskedUpdate(nn.Module):
+    """The loss of an update of pretraining, the mean over all the hidden words of its parts."""
+
+    def __init__(self, network: Reconstructor) -> None:
+        super().__init__()
+        self.network, self.loss = network, HiddenWordLoss()
+
+    def forward(self, parts: Sequence[Batch], _composition: None) -> Tensor:
+        return self.total(parts) / max(1, sum(int((part.labels >= 0).sum()) for part in parts))
+
+    def total(self, parts: Sequence[Batch]) -> Tensor:
+        """The sum over the hidden words."""
+        losses = [
+            self.loss(self.network(part.tokens, part.lengths, part.circular), part.labels) * (part.labels >= 0).sum() for part in parts
+        ]
+        return torch.stack(losses).sum()
+
+
+def word_frequencies(batches: MaskedBatches, *, most_records: int = 4096) -> np.ndarray:
+    """How often each word occurs in these records, float64 [word]; none is 0, and a word is as frequent as its reverse complement where both strands are read."""
+    counts = np.ones(4**batches.word)
+    for record in batches.indices[:most_records]:
+        counts += kmer_counts(batches.dataset.codes(int(record)), batches.word)
+    if batches.strand == "both":
+        counts += counts[complement_order(batches.word)]
+    return counts / counts.sum()
+
+
+def composition_losses(batches: MaskedBatches, frequencies: np.ndarray) -> dict[str, float]:
+    """What guessing without a network comes to on the hidden words of epoch 0, in nats a word.
+
+    `overall`: every word as often as in the training records. `own_record`: as often as in what is shown of the record itself, with one word's worth of the
+    overall frequencies for every word that there is, so that none is impossible.
+    """
+    overall, own, asked = 0.0, 0.0, 0
+    for hidden, shown in _counts(batches):
+        mixed = (shown + len(frequencies) * frequencies) / (shown.sum() + len(frequencies))
+        overall -= float(hidden @ np.log(frequencies))
+        own -= float(hidden @ np.log(mixed))
+        asked += int(hidden.sum())
+    return {"overall": overall / max(1, asked), "own_record": own / max(1, asked)}
+
+
+def _counts(batches: MaskedBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each record the counts of the words that are hidden and of those that are shown whole, int64 [word]."""
+    for record in batches.indices:
+        codes, hidden, ring = batches.masked(int(record), 0)
+        words = batches.words(codes, hidden, ring=ring)
+        yield np.bincount(words[words >= 0], minlength=4**batches.word), kmer_counts(without_hidden(codes, hidden), batches.word)

@@ -1,0 +1,225 @@
+"""A whole pretraining run: a network learns to guess hidden spans of unlabelled records, and its body is kept for `train --init`.
+
+The order is training's (`run.py`), and so is the loop. What differs: batches have hidden words in place of labels, the head guesses words, validation reads
+records that were held out with the same bases hidden each time, and the loss is set beside what guessing by composition alone comes to.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from genomix.data.augment import AugmentSettings
+from genomix.data.masking import MaskingSettings
+from genomix.data.store import Dataset
+from genomix.errors import DataError
+from genomix.nn.classifier import ModelSettings
+from genomix.nn.reconstruction import Reconstructor
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train.body import read_body, require_fitting, save_body, start_body
+from genomix.train.devices import launch
+from genomix.train.history import History
+from genomix.train.loop import Training, fit, resume_from_checkpoint
+from genomix.train.masked import MaskedBatches, MaskedUpdate, composition_losses, word_frequencies
+from genomix.train.provenance import describe_run, training_summary, write_provenance
+from genomix.train.recipe import Recipe, decide
+from genomix.train.run import assemble
+from genomix.train.settings import TrainSettings
+
+_log = logging.getLogger(__name__)
+
+_ANY_LENGTH = 2**62
+
+Division = tuple[np.ndarray, np.ndarray]
+"""Records to learn from, and records held out: int64 arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainResult:
+    """What pretraining ends with, in nats a hidden word; None where no record was held out.
+
+    Attributes:
+        word: bases of a word.
+        loss: on the held-out records, of the weights that were kept.
+        overall: of guessing the composition of all training records.
+        own_record: of guessing the composition of what is shown of the record itself.
+    """
+
+    word: int
+    loss: float | None
+    overall: float | None
+    own_record: float | None
+
+    def summary(self) -> list[str]:
+        """Lines that say whether anything was learnt."""
+        if self.loss is None or self.overall is None or self.own_record is None:
+            return ["no record was held out, so nothing is known of what was learnt"]
+        best = min(self.overall, self.own_record)
+        verdict = "more is learnt than composition" if self.loss < best else "nothing is learnt that composition does not tell"
+        return [
+            f"held-out loss {self.loss:.4f} nats a hidden {self.word}-mer, {best - self.loss:+.4f} against the better of the two below: {verdict}",
+            f"guessing the composition of all training records: {self.overall:.4f}; of what is shown of the record itself: {self.own_record:.4f}",
+        ]
+
+
+def pretrain(
+    dataset: Dataset,
+    tokenizer: TokenizerSettings,
+    model: ModelSettings,
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    masking: MaskingSettings,
+    division: Division,
+    fabric: Fabric | None = None,
+    resume: bool = False,
+) -> PretrainResult:
+    """Learn from the first records of `division` and fill `folder` with metrics.jsonl, checkpoints/, model/ and provenance.json.
+
+    Args:
+        fabric: as `launch` makes it; None launches one here.
+        resume: go on from the newest checkpoint in `folder`, or from the start where there is none.
+
+    Raises:
+        GenomixError: as `train` does.
+    """
+    started = time.monotonic()
+    learning, held_out = division
+    recipe = decide(dataset, learning, tokenizer, model, settings)
+    batches, trial = (_batches(dataset, records, recipe, masking, augment) for records, augment in _views(division, settings))
+    frequencies = word_frequencies(batches)
+    network, training = _prepare(fabric or launch(settings), batches, held_out, recipe, frequencies, folder=folder)
+    if resume:
+        resume_from_checkpoint(training)
+    naive = composition_losses(trial, frequencies) if len(held_out) else {}
+    _announce(network, batches, training, naive)
+    if training.fabric.is_global_zero:
+        write_provenance(folder, describe_run(dataset))
+    with History(
+        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.fabric.is_global_zero
+    ) as history:
+        fit(training, _validation(training, trial) if len(held_out) else None, history)
+    network.load_state_dict(training.best)
+    result = PretrainResult(batches.word, training.progress.best_loss if naive else None, naive.get("overall"), naive.get("own_record"))
+    if training.fabric.is_global_zero:
+        content = _content(training, recipe, dataset, division, seconds=time.monotonic() - started) | {"pretraining": asdict(result)}
+        save_body(folder / "model", network.network, recipe.tokenizer, content)
+        write_provenance(folder, describe_run(dataset) | content)
+    return result
+
+
+def require_pretrainable(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> None:
+    """Raise what `pretrain` would raise of the data and of `train.init` before its first step.
+
+    Raises:
+        DataError: a record is too short for a token.
+        SettingsError: the model of `train.init` does not fit.
+    """
+    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
+    if dataset.lengths[shortest] < k:
+        name = dataset.records["id"].iloc[shortest]
+        raise DataError(
+            f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
+            hint="a larger --min-length, or a smaller tokenizer.k",
+        )
+    if settings.init is not None:
+        records = np.arange(len(dataset))
+        require_fitting(read_body(settings.init), decide(dataset, records, tokenizer, model, settings).model, tokenizer)
+
+
+def _views(division: Division, settings: TrainSettings) -> tuple[tuple[np.ndarray, AugmentSettings], ...]:
+    """The records to learn from as training changes them, and those held out as they are."""
+    learning, held_out = division
+    return (learning, settings.augment), (held_out, settings.augment.model_copy(update={"substitutions": 0.0, "whole": _ANY_LENGTH}))
+
+
+def _batches(dataset: Dataset, records: np.ndarray, recipe: Recipe, masking: MaskingSettings, augment: AugmentSettings) -> MaskedBatches:
+    return MaskedBatches(
+        dataset,
+        records,
+        build_tokenizer(recipe.tokenizer),
+        augment,
+        masking,
+        patch=recipe.model.patch,
+        strand=recipe.strand,
+        max_tokens=recipe.model.max_tokens,
+        token_budget=recipe.training.token_budget,
+        max_records=recipe.training.max_records,
+        seed=recipe.training.seed,
+    )
+
+
+def _prepare(
+    fabric: Fabric, batches: MaskedBatches, held_out: np.ndarray, recipe: Recipe, frequencies: np.ndarray, *, folder: Path
+) -> tuple[Reconstructor, Training]:
+    torch.manual_seed(recipe.training.seed)
+    network = Reconstructor(recipe.model, batches.tokenizer.vocabulary, torch.from_numpy(frequencies).float())
+    start = start_body(network.network, batches.dataset, batches.indices, recipe.tokenizer, recipe.training, strand=recipe.strand)
+    fingerprint = recipe.fingerprint(batches.dataset, batches.masking.model_dump_json(), str(start.get("init_sha256")))
+    return network, assemble(
+        fabric,
+        network,
+        MaskedUpdate(network),
+        batches,
+        recipe.training,
+        folder=folder,
+        fingerprint=fingerprint,
+        start=start,
+        validation_tokens=float(batches.dataset.lengths[held_out].sum()),
+    )
+
+
+def _validation(training: Training, trial: MaskedBatches) -> Callable[[], dict[str, float]]:
+    """Reads the held-out records, always with the same bases hidden."""
+
+    network = training.average.network
+    assert isinstance(network, Reconstructor), "what pretraining trains"
+    update = MaskedUpdate(network)
+
+    def read() -> dict[str, float]:
+        total, asked = 0.0, 0
+        with torch.inference_mode():
+            for parts in trial.epoch(0):
+                moved = [part.to(training.fabric.device) for part in parts]
+                total += float(update.total(moved))
+                asked += sum(int((part.labels >= 0).sum()) for part in moved)
+        if not np.isfinite(total):
+            raise FloatingPointError("the network's scores are not finite")
+        return {"loss": total / max(1, asked)}
+
+    return read
+
+
+def _announce(network: Reconstructor, batches: MaskedBatches, training: Training, naive: dict[str, float]) -> None:
+    _log.info(
+        "pretraining %s parameters on %d records, %s bases: %d steps on %s",
+        f"{sum(parameter.numel() for parameter in network.parameters()):,}",
+        len(batches.indices),
+        f"{int(batches.dataset.lengths[batches.indices].sum()):,}",
+        training.steps,
+        training.fabric.device,
+    )
+    if naive:
+        _log.info("to beat, in nats a hidden %d-mer: overall composition %.4f, the record's own %.4f", batches.word, *naive.values())
+
+
+def _content(training: Training, recipe: Recipe, dataset: Dataset, division: Division, *, seconds: float) -> dict[str, Any]:
+    """What the model and the provenance say of the run."""
+    learning, held_out = division
+    return {
+        "preprocessing": {"strand": recipe.strand, "circular": dataset.circular},
+        "training": training_summary(training, seconds, validated=len(held_out) > 0),
+        "dataset": {
+            "dataset_sha256": dataset.digest,
+            "train_records": len(learning),
+            "validation_records": len(held_out),
+            "shortest_record": int(dataset.lengths.min()),
+            "longest_record": int(dataset.lengths.max()),
+        },
+    }

@@ -1,0 +1,111 @@
+"""What the settings come to for one dataset: the network's size and branches, the strand, how many updates, how often the validation split is read."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genomix.data.augment import Strand
+from genomix.data.store import Dataset
+from genomix.errors import DataError
+from genomix.nn.classifier import ModelSettings
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train.body import read_body, require_fitting
+from genomix.train.settings import TrainSettings
+from genomix.train.start import LONGEST_SPECTRAL_K
+
+_log = logging.getLogger(__name__)
+
+
+def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: TokenizerSettings) -> ModelSettings:
+    """The settings with `max_tokens` lowered to the power-of-two multiple of a patch that holds a record of `longest` bases.
+
+    Factors beyond a record's length would never be trained. A network tied to absolute positions stays as it is.
+    """
+    if model.fixed_length:
+        return model
+    tokens = ((longest - 1) if circular else max(0, longest - tokenizer.k)) // tokenizer.stride + 1
+    positions = -(-tokens // model.patch)
+    rounded = model.patch * 2 ** (positions - 1).bit_length()
+    return model.model_copy(update={"max_tokens": min(model.max_tokens, rounded)})
+
+
+def step_count(settings: TrainSettings, updates_per_epoch: int, tokens_per_update: float) -> int:
+    """Updates of the whole run."""
+    if settings.steps:
+        return settings.steps
+    most = min(settings.most_steps, settings.epochs * updates_per_epoch, int(settings.most_tokens / tokens_per_update))
+    return max(settings.fewest_steps, most)
+
+
+def validation_count(settings: TrainSettings, training_tokens: float, validation_tokens: float) -> int:
+    """How often the validation split is read: less often where reading it costs more than training, but enough to choose from."""
+    return int(min(settings.validations, max(settings.validations / 2, training_tokens / max(1.0, validation_tokens))))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The settings that hold for this dataset: the network's size and the strand are decided."""
+
+    tokenizer: TokenizerSettings
+    model: ModelSettings
+    training: TrainSettings
+    strand: Strand
+
+    def fingerprint(self, dataset: Dataset, *others: str) -> str:
+        """Names what must be equal for a checkpoint to be continued; `others` beside the data and the settings."""
+        parts = [dataset.digest, self.strand, *(each.model_dump_json() for each in (self.tokenizer, self.model, self.training)), *others]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:
+    """What holds for these training records."""
+    longest = int(dataset.lengths[records].max())
+    model = _fitting_branches(model, tokenizer)
+    model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
+    return Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
+
+
+def _fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> ModelSettings:
+    """Without the branches that these tokens can't serve: codons need letters in order, one after the other, and composition a table of all k-mers."""
+    plain = tokenizer.kind == "kmer" and not tokenizer.canonical and tokenizer.stride == 1
+    off: dict[str, Any] = {}
+    if model.codon and not (plain and tokenizer.k >= 3):
+        off["codon"] = 0
+    if model.composition and not (plain and tokenizer.k <= LONGEST_SPECTRAL_K):
+        off["composition"] = False
+    if off:
+        _log.warning(
+            "these tokens serve no %s branch: left out", " and no ".join("reading-frame" if name == "codon" else name for name in off)
+        )
+    return model.model_copy(update=off)
+
+
+def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarray:
+    """Records of the training split.
+
+    Raises:
+        DataError: there are none, they are of one class, or a record of the dataset is too short for a token.
+    """
+    records = dataset.indices("train")
+    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
+    if not len(records):
+        raise DataError("no labelled records to train on", hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
+    if len(np.unique(dataset.label_ids[records])) < 2:
+        raise DataError("the training split has one class only; telling classes apart needs two")
+    if dataset.lengths[shortest] < k:
+        name = dataset.records["id"].iloc[shortest]
+        raise DataError(
+            f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
+            hint="a larger --min-length, or a smaller tokenizer.k",
+        )
+    return records
+
+
+def require_trainable(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> None:
+    """Raise what `train` would raise of the data and of `train.init` before its first step."""
+    records = training_records(dataset, tokenizer)
+    if settings.init is not None:
+        require_fitting(read_body(settings.init), decide(dataset, records, tokenizer, model, settings).model, tokenizer)

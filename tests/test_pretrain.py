@@ -1,0 +1,365 @@
+"""Pretraining hides bases so that nothing gives them away, learns what is there to learn, resumes, and its body starts a classifier."""
+
+import json
+import os
+import random
+import signal
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, two_classes, write_fasta
+
+from genomix.bundle import load_bundle
+from genomix.cli.main import main
+from genomix.data.augment import AugmentSettings, reverse_complement
+from genomix.data.batches import tokenize
+from genomix.data.holdout import pretraining_split
+from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
+from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.splits import SplitSettings
+from genomix.errors import Interrupted, SettingsError, UsageError
+from genomix.nn.classifier import Classifier
+from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.settings.run import PretrainRunSettings
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
+from genomix.train import loop
+from genomix.train.body import read_body, take_body
+from genomix.train.history import read_history
+from genomix.train.masked import MaskedBatches, composition_losses, word_frequencies
+from genomix.train.pretrain import pretrain
+from genomix.train.run import train
+
+MASKING = MaskingSettings(share=0.3, span=2, word=2)
+SMALL = [
+    *("--preset", "tiny", "--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
+    *("--set", "model.patch=4", "--set", "train.steps=12", "--set", "train.checkpoint_steps=5", "--set", "train.validations=4"),
+]
+
+
+def mosaic(rng: random.Random, pieces: int) -> str:
+    """Stretches of 40 bases of one letter pair each: what is hidden in one follows from what stands beside it, not from the record's composition."""
+    return "".join("".join(rng.choices(rng.choice(["AC", "GT"]), k=40)) for _ in range(pieces))
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("unlabelled"), random.Random(3)
+    fasta = write_fasta(folder / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
+    return preprocess([str(fasta)], PreprocessSettings(), folder / "dataset")
+
+
+@pytest.fixture(scope="module")
+def pretrained(unlabelled, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrained")
+    return folder, run_pretraining(unlabelled, folder)
+
+
+def run_pretraining(dataset, folder, *, resume=False, **changes):
+    settings = PretrainRunSettings().train.model_copy(
+        update=TRAINING.model_dump(include={"max_records", "checkpoint_steps", "validations"})
+    )
+    settings = settings.model_copy(update={"steps": 150, "embedding_start": "random", "embedding_rate": 1.0, **changes})
+    division = pretraining_split(dataset, SplitSettings())
+    return pretrain(dataset, TOKENIZER, MODEL, settings, folder, masking=MASKING, division=division, resume=resume)
+
+
+def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=4, strand="forward", substitutions=0.0, max_tokens=128):
+    return MaskedBatches(
+        dataset,
+        np.arange(len(dataset)),
+        build_tokenizer(tokenizer),
+        AugmentSettings(substitutions=substitutions),
+        MASKING,
+        patch=patch,
+        strand=strand,
+        max_tokens=max_tokens,
+        token_budget=2_000,
+        max_records=4,
+        seed=1,
+    )
+
+
+# ---- what is hidden ----------------------------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    length=st.integers(12, 200),
+    cell=st.integers(1, 16),
+    span=st.integers(1, 5),
+    share=st.floats(0.05, 0.9),
+    k=st.integers(1, 6),
+    stride=st.integers(1, 4),
+    circular=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_the_tokens_shown_do_not_depend_on_what_is_hidden(length, cell, span, share, k, stride, circular, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 4, length, dtype=np.uint8)
+    hidden = hide_spans(codes, np.random.default_rng(seed), MaskingSettings(share=share, span=span), cell)
+    assert hidden.any()
+    assert hidden.all() == (length <= cell)
+    others = np.where(hidden, rng.integers(0, 4, length, dtype=np.uint8), codes)
+    tokenizer = build_tokenizer(TokenizerSettings(k=k, stride=stride))
+    shown, other = (tokenize(without_hidden(each, hidden), tokenizer, circular=circular) for each in (codes, others))
+    assert (shown == other).all()
+    starts = np.arange(len(shown)) * stride
+    touched = np.array([hidden[(start + np.arange(k)) % length].any() for start in starts])
+    assert ((shown == tokenizer.unknown) == touched).all()
+
+
+@given(length=st.integers(1, 100), word=st.integers(1, 4), width=st.integers(1, 120), seed=st.integers(0, 1000))
+def test_the_words_asked_for_are_those_hidden_whole(length, word, width, seed):
+    rng = np.random.default_rng(seed)
+    codes, hidden = rng.integers(0, 5, length, dtype=np.uint8), rng.random(length) < 0.8
+    expected = np.full(width, -1)
+    for start in range(min(width, length - word + 1)):
+        piece = codes[start : start + word]
+        if hidden[start : start + word].all() and (piece < 4).all():
+            expected[start] = int("".join(map(str, piece)), 4)
+    assert (hidden_words(codes, hidden, word, width) == expected).all()
+
+
+@pytest.mark.parametrize("tokenizer", [TokenizerSettings(k=3), TokenizerSettings(k=3, stride=2), TokenizerSettings(kind="nucleotide")])
+def test_a_batch_asks_at_the_hidden_positions_and_nowhere_else(unlabelled, tokenizer):
+    batches = masked_batches(unlabelled, tokenizer=tokenizer, substitutions=0.5)
+    for batch in batches.epoch(0):
+        positions = -(-batch.tokens.shape[1] // 4)
+        asked = batch.labels.view(len(batch.labels), positions, -1) >= 0
+        tokens = torch.nn.functional.pad(batch.tokens, (0, positions * 4 - batch.tokens.shape[1]), value=-1).view(len(asked), positions, 4)
+        blind = ((tokens == batches.tokenizer.unknown) | (tokens < 0)).all(2)
+        assert asked.any()
+        assert blind[asked.any(2)].all(), "a position that is asked for shows nothing"
+        own = torch.arange(positions) < -(-batch.lengths[:, None] // 4)
+        assert not asked[~own].any()
+
+
+def test_the_same_epoch_hides_the_same_and_another_does_not(unlabelled):
+    one, again, other = (next(iter(masked_batches(unlabelled, substitutions=0.2).epoch(epoch))) for epoch in (0, 0, 1))
+    assert torch.equal(one.tokens, again.tokens)
+    assert torch.equal(one.labels, again.labels)
+    assert one.tokens.shape != other.tokens.shape or not torch.equal(one.tokens, other.tokens)
+
+
+def test_both_strands_are_shown_and_one_where_only_one_means_anything(unlabelled):
+    for strand, least, most in (("both", 10, 30), ("forward", 0, 0)):
+        batches = masked_batches(unlabelled, strand=strand, max_tokens=4096)
+        shown = [(batches.changed(record, 0)[0], unlabelled.codes(record)) for record in range(len(unlabelled))]
+        turned = [np.array_equal(codes, reverse_complement(record)) for codes, record in shown]
+        assert least <= sum(turned) <= most
+        assert all(other or np.array_equal(*pair) for other, pair in zip(turned, shown, strict=True))
+
+
+# ---- the loss and what it is set beside ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_cross_entropy_of_the_hidden_words():
+    logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
+    words = torch.tensor([[1, 2, -1, -1, -1, 0], [-1, -1, 3, 3, -1, -1]])
+    scores = torch.log_softmax(logits, 1)
+    expected = -(scores[0, 1, 0] + scores[0, 2, 0] + scores[0, 0, 2] + 2 * scores[1, 3, 1]) / 5
+    assert HiddenWordLoss()(logits, words) == pytest.approx(float(expected), rel=1e-6)
+    assert HiddenWordLoss()(logits, torch.full((2, 6), -1)) == 0
+
+
+def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
+    batches = masked_batches(unlabelled)
+    frequencies = word_frequencies(batches)
+    network = Reconstructor(MODEL.model_copy(update={"max_tokens": 128}), 65, torch.from_numpy(frequencies).float()).eval()
+    torch.nn.init.zeros_(network.head[-1].weight)
+    total = asked = 0
+    for batch in batches.epoch(0):
+        words = int((batch.labels >= 0).sum())
+        with torch.no_grad():
+            total += float(HiddenWordLoss()(network(batch.tokens, batch.lengths, batch.circular), batch.labels)) * words
+        asked += words
+    assert total / asked == pytest.approx(composition_losses(batches, frequencies)["overall"], rel=1e-4)
+
+
+def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
+    rng = random.Random(0)
+    sequences = {
+        f"r{i}": random_sequence(rng, 400, gc=gc) for gc in (0.05, 0.95) for i in range(100 * int(gc > 0.5), 100 * int(gc > 0.5) + 8)
+    }
+    dataset = preprocess([str(write_fasta(tmp_path / "a.fa", sequences))], PreprocessSettings(), tmp_path / "dataset")
+    batches = masked_batches(dataset)
+    losses = composition_losses(batches, word_frequencies(batches))
+    assert losses["overall"] == pytest.approx(np.log(8) + 0.2, abs=0.3)
+    assert losses["own_record"] < losses["overall"] - 0.3
+
+
+def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
+    model = MODEL.model_copy(update={"max_tokens": 64})
+    network = Reconstructor(model, 65, torch.full((16,), 1 / 16))
+    tokens = torch.randint(0, 64, (3, 64))
+    words = torch.randint(0, 16, (3, 64))
+    HiddenWordLoss()(network(tokens, torch.full((3,), 64), torch.zeros(3, dtype=torch.bool)), words).backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+    kept = {name.removeprefix("network.") for name in network.state_dict() if name.startswith("network.")}
+    rest = Classifier(model, 65, 2).state_dict().keys() - kept
+    assert {name.partition(".")[0] for name in rest} == {"pooling", "head"}
+
+
+# ---- a run --------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_more_than_composition_and_says_so(pretrained):
+    folder, result = pretrained
+    assert result.loss < min(result.overall, result.own_record) - 0.2
+    assert "more is learnt than composition" in result.summary()[0]
+    rows = [row for row in read_history(folder / "metrics.jsonl") if row["event"] == "validation"]
+    assert min(row["loss"] for row in rows) == result.loss
+    description = json.loads((folder / "model" / "model.json").read_text())
+    assert (description["kind"], description["classes"]) == ("pretrained", [])
+    assert description["pretraining"]["own_record"] == result.own_record
+
+
+def test_what_is_not_learnt_is_said_too(unlabelled, tmp_path):
+    result = run_pretraining(unlabelled, tmp_path, steps=1)
+    assert "nothing is learnt that composition does not tell" in result.summary()[0]
+
+
+def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path, monkeypatch):
+    make_step = loop._step
+
+    def stop_after_seven(training, batch):
+        if training.progress.step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return make_step(training, batch)
+
+    run_pretraining(unlabelled, tmp_path / "whole", steps=12)
+    monkeypatch.setattr(loop, "_step", stop_after_seven)
+    with pytest.raises(Interrupted, match="stopped after step 7 of 12, state saved"):
+        run_pretraining(unlabelled, tmp_path / "cut", steps=12)
+    monkeypatch.undo()
+    run_pretraining(unlabelled, tmp_path / "cut", steps=12, resume=True)
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "cut"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+# ---- which records ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_near_duplicates_are_held_out_together_and_a_split_is_kept(tmp_path):
+    rng = random.Random(1)
+    pairs = {f"p{i}{side}": sequence for i in range(20) for sequence in [random_sequence(rng, 300, gc=0.5)] for side in "ab"}
+    pairs = {name: (sequence[:-1] if name.endswith("a") else sequence) for name, sequence in pairs.items()}
+    dataset = preprocess([str(write_fasta(tmp_path / "a.fa", pairs))], PreprocessSettings(), tmp_path / "dataset")
+    learning, held_out = pretraining_split(dataset, SplitSettings())
+    assert len(held_out) == 6
+    assert sorted([*learning, *held_out]) == list(range(40))
+    names = dataset.records["id"].to_numpy()
+    assert {name[:-1] for name in names[learning]}.isdisjoint(name[:-1] for name in names[held_out])
+    with pytest.raises(UsageError, match="needs labelled data"):
+        pretraining_split(dataset, SplitSettings(method="group"))
+    labelled = small_dataset(tmp_path / "labelled")
+    learning, held_out = pretraining_split(labelled, SplitSettings())
+    assert set(labelled.indices("test")).isdisjoint([*learning, *held_out])
+    assert (learning == labelled.indices("train")).all()
+
+
+def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):
+    fasta = write_fasta(tmp_path / "a.fa", {"only": "ACGTTGCA" * 50})
+    assert main(["pretrain", str(fasta), "-o", str(tmp_path / "run"), *SMALL]) == 0
+    assert "no record was held out" in capsys.readouterr().err
+
+
+# ---- its use ----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_body_goes_into_a_network_for_other_lengths(pretrained, caplog):
+    body = read_body(pretrained[0])
+    longer = MODEL.model_copy(update={"max_tokens": 4096})
+    network = Classifier(longer, 65, 3)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with caplog.at_level("INFO"):
+        start = take_body(network, body)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in body.weights.items())
+    fresh = after.keys() - body.weights.keys()
+    assert all(torch.equal(after[name], before[name]) for name in fresh)
+    assert any(name.startswith("blocks.0.mixer.factors") for name in fresh), "a longer network has factors that the body lacks"
+    assert start["init_tensors"] == len(body.weights)
+    assert f"{len(body.weights)} of " in caplog.text
+    assert "start afresh: blocks.0.mixer.factors" in caplog.text
+
+
+def test_a_trained_model_gives_its_body_and_keeps_its_head(tmp_path):
+    dataset = small_dataset(tmp_path)
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3}), tmp_path / "first")
+    settings = TRAINING.model_copy(update={"steps": 1, "learning_rate": 1e-12, "init": str(tmp_path / "first")})
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path / "second")
+    first, second = (load_bundle(tmp_path / name).model.state_dict() for name in ("first", "second"))
+    assert torch.allclose(first["embedding.weight"], second["embedding.weight"])
+    assert torch.allclose(first["stem.convolution.weight"], second["stem.convolution.weight"])
+    assert not torch.allclose(first["head.2.weight"], second["head.2.weight"])
+    provenance = json.loads((tmp_path / "second" / "provenance.json").read_text())
+    assert provenance["training"]["init"] == str(tmp_path / "first" / "model")
+    assert provenance["training"]["init_tensors"] > 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokenizer", "said"),
+    [
+        ({"channels": 16}, TOKENIZER, "model.channels is 16, and the model of --init has 8"),
+        ({"patch": 8}, TOKENIZER, "model.patch is 8, and the model of --init has 4"),
+        ({}, TokenizerSettings(k=4), "tokenizer.k is 4, and the model of --init has 3"),
+        (
+            {"block": MODEL.block.model_copy(update={"gate": False})},
+            TOKENIZER,
+            "model.block.gate is False, and the model of --init has True",
+        ),
+    ],
+)
+def test_another_architecture_is_refused_by_the_name_of_the_setting(changes, tokenizer, said, pretrained, tmp_path):
+    settings = TRAINING.model_copy(update={"init": str(pretrained[0])})
+    with pytest.raises(SettingsError, match=said):
+        train(small_dataset(tmp_path), tokenizer, MODEL.model_copy(update=changes), settings, tmp_path / "run")
+
+
+def test_the_way_from_the_command_line(tmp_path, capsys):
+    sources = two_classes(tmp_path)
+    folder, run = tmp_path / "body", tmp_path / "run"
+    assert main(["pretrain", *sources, "-o", str(folder), *SMALL]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{folder}\n"
+    assert "held-out loss" in err
+    assert {path.name for path in folder.iterdir()} == {"run.toml", "dataset", "metrics.jsonl", "checkpoints", "model", "provenance.json"}
+    assert tomllib.loads((folder / "run.toml").read_text())["masking"]["share"] == 0.3
+    assert tomllib.loads((folder / "run.toml").read_text())["train"]["augment"]["substitutions"] == 0.0
+    assert json.loads((folder / "dataset" / "dataset.json").read_text())["counts"]["classes"] == {}
+
+    for command in (["predict", str(folder), sources[0].partition("=")[2]], ["evaluate", str(folder), str(folder / "dataset")]):
+        assert main(command) == 65
+        assert "a pretrained network, which knows no classes yet" in capsys.readouterr().err
+    assert main(["models", "list", str(folder)]) == main(["models", "verify", str(folder)]) == main(["models", "show", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "model\tpretrained, no classes" in said
+    assert "whole and unchanged, pretrained, no classes" in said
+    assert "# A pretrained genomix network" in said
+
+    command = ["train", *sources, "-o", str(run), *SMALL, "--split", "stratified", "--init", str(folder)]
+    assert main(command) == 0
+    assert "tensors of the body taken" in capsys.readouterr().err
+    assert tomllib.loads((run / "run.toml").read_text())["train"]["init"] == str(folder.resolve())
+    assert main(["train", "-o", str(run), "--resume"]) == 0
+    assert main([*command[:-1], str(run), "-o", str(tmp_path / "other"), "--set", "model.channels=16"]) == 78
+    assert "model.channels is 16, and the model of --init has 8\n  hint: --set model.channels=8" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+    assert main([*command[:-1], str(tmp_path / "nowhere"), "-o", str(tmp_path / "other")]) == 66
+
+
+def test_a_pretraining_run_is_resumed_by_its_own_command_only(tmp_path, capsys):
+    sources = two_classes(tmp_path, records=10)
+    folder = tmp_path / "body"
+    assert main(["pretrain", *sources, "-o", str(folder), *SMALL]) == 0
+    assert main(["pretrain", "-o", str(folder), "--resume"]) == 0
+    assert main(["pretrain", "-o", str(folder), "--resume", "--set", "masking.span=2"]) == 78
+    assert "masking.span is 2, and the run was begun with 4" in capsys.readouterr().err
+    assert main(["train", "-o", str(folder), "--resume"]) == 65
+    assert main(["pretrain", *sources, "-o", str(folder)]) == 73
