@@ -57,10 +57,7 @@ def augment(
 
 def _crop(codes: np.ndarray, rng: np.random.Generator, whole: int, max_bases: int) -> np.ndarray:
     longest = min(len(codes), max_bases)
-    if longest <= whole:
-        wanted = longest
-    else:
-        wanted = int(np.exp(rng.uniform(np.log(whole), np.log(longest))))
+    wanted = longest if longest <= whole else int(np.exp(rng.uniform(np.log(whole), np.log(longest))))
     start = int(rng.integers(len(codes) - wanted + 1))
     return codes[start : start + wanted]
 
