@@ -20,7 +20,7 @@ class TrainSettings(BaseModel):
     """Updates; 0 lets the number of training records decide (see `epochs`, `fewest_steps`, `most_steps`)."""
     epochs: int = Field(default=20, ge=1)
     """Times that each training record is seen, where `steps` is 0."""
-    fewest_steps: int = Field(default=300, ge=1)
+    fewest_steps: int = Field(default=200, ge=1)
     """Updates that a small data set gets all the same."""
     most_steps: int = Field(default=1_500, ge=1)
     """Updates that a large data set stops at."""
@@ -55,7 +55,7 @@ class TrainSettings(BaseModel):
     """Model folder, pretrained or trained, whose body (embedding, stem, blocks) the network starts from; `embedding_start` is then not used."""
     validations: int = Field(default=20, ge=1)
     """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training."""
-    patience: int = Field(default=10, ge=1)
+    patience: int = Field(default=6, ge=1)
     """Validations in a row without a lower loss after which training stops."""
     checkpoint_steps: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
