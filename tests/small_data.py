@@ -16,7 +16,7 @@ from genomix.train.settings import TrainSettings
 TOKENIZER = TokenizerSettings(k=3)
 MODEL = ModelSettings(
     max_tokens=4096,
-    patch=4,
+    patch=3,
     embedding=16,
     channels=8,
     pooled=16,
