@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genomix.data.augment import AugmentSettings, augment, reverse_complement
-from genomix.data.batches import PADDING, collate, fill_batches, max_bases, plan_epoch, tokenize
+from genomix.data.augment import AugmentSettings, augment, mean_length, reverse_complement
+from genomix.data.batches import PADDING, collate, fill_batches, max_bases, plan_epoch, similar_lengths, tokenize
 from genomix.records import OTHER
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 
@@ -16,24 +16,35 @@ UNCHANGED = AugmentSettings(substitutions=0, rotate=False)
 lengths_of_records = st.lists(st.integers(1, 5_000), min_size=1, max_size=200).map(np.array)
 
 
-@given(lengths_of_records, st.integers(100, 10_000), st.integers(1, 20), st.integers(0, 3))
-def test_an_epoch_has_every_record_once_within_the_budget(lengths, budget, most, epoch):
-    plan = plan_epoch(lengths, token_budget=budget, max_records=most, seed=1, epoch=epoch)
-    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
-    for batch in plan:
-        assert len(batch) <= most
-        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= budget
+@given(st.integers(1, 200), st.integers(1, 20), st.integers(0, 3))
+def test_an_epoch_has_every_record_once_and_no_update_too_many(records, most, epoch):
+    plan = plan_epoch(records, max_records=most, seed=1, epoch=epoch)
+    assert sorted(np.concatenate(plan)) == list(range(records))
+    assert all(len(update) == most for update in plan[:-1])
+    assert 1 <= len(plan[-1]) <= most
 
 
-@given(lengths_of_records)
-def test_a_plan_is_a_function_of_seed_and_epoch(lengths):
+def test_a_plan_is_a_function_of_seed_and_epoch():
     def plan(seed, epoch):
-        return [batch.tolist() for batch in plan_epoch(lengths, token_budget=10_000, max_records=8, seed=seed, epoch=epoch)]
+        return [update.tolist() for update in plan_epoch(60, max_records=8, seed=seed, epoch=epoch)]
 
     assert plan(3, 1) == plan(3, 1)
-    if len(lengths) > 50:
-        assert plan(3, 1) != plan(3, 2)
-        assert plan(3, 1) != plan(4, 1)
+    assert plan(3, 1) != plan(3, 2)
+    assert plan(3, 1) != plan(4, 1)
+
+
+@given(lengths_of_records, st.integers(100, 10_000))
+def test_the_parts_of_an_update_hold_each_record_once_within_the_budget_and_pad_little(lengths, budget):
+    parts = similar_lengths(lengths, budget)
+    assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
+    for part in parts:
+        assert len(part) == 1 or len(part) * lengths[part].max() <= budget
+        assert lengths[part].max() <= 1.25 * lengths[part].min() + 512
+
+
+def test_records_of_one_length_are_one_part():
+    assert [part.tolist() for part in similar_lengths(np.array([700, 700, 700]), 2_100)] == [[0, 1, 2]]
+    assert [part.tolist() for part in similar_lengths(np.array([700, 4_000, 800]), 10**6)] == [[0, 2], [1]]
 
 
 def test_batches_are_filled_before_the_next_begins():
@@ -88,13 +99,26 @@ def test_either_strand_comes_out(codes, seed):
     assert any(np.array_equal(changed, each) for each in (codes, reverse_complement(codes)))
 
 
-@given(codes_of_record, st.integers(0, 9), st.floats(0.1, 1), st.integers(1, 300))
-def test_a_crop_is_a_piece_of_the_record_and_no_ring(codes, seed, crop, most):
-    settings = AugmentSettings(substitutions=0, crop=crop)
+@given(codes_of_record, st.integers(0, 9), st.integers(1, 300), st.integers(1, 300))
+def test_a_crop_is_a_piece_of_the_record_and_no_ring(codes, seed, whole, most):
+    settings = AugmentSettings(substitutions=0, whole=whole)
     changed, ring = augment(codes, np.random.default_rng(seed), settings, strand="forward", circular=True, max_bases=most)
     assert bytes(changed) in bytes(np.concatenate([codes, codes]))
-    assert min(most, int(np.ceil(len(codes) * crop))) <= len(changed) <= min(most, len(codes))
+    assert min(len(codes), most, whole) <= len(changed) <= min(most, len(codes))
     assert ring == (len(changed) == len(codes))
+
+
+def test_every_doubling_of_a_long_records_length_is_seen_alike_often_and_the_mean_is_as_predicted():
+    codes, rng, settings = np.zeros(64_000, np.uint8), np.random.default_rng(0), AugmentSettings(substitutions=0, whole=1_000)
+    seen = [len(augment(codes, rng, settings, strand="forward", circular=False, max_bases=32_000)[0]) for _ in range(2_000)]
+    assert (min(seen) >= 1_000, max(seen) <= 32_000) == (True, True)
+    assert np.histogram(np.log2(seen), bins=5, range=(np.log2(1_000), np.log2(32_000)))[0] / 2_000 == pytest.approx(0.2, abs=0.04)
+    assert mean_length(np.array([64_000]), settings, 32_000) == pytest.approx(np.mean(seen), rel=0.05)
+
+
+def test_the_mean_length_of_short_records_is_their_own():
+    assert mean_length(np.array([100, 300, 1_000]), AugmentSettings(whole=1_000), 10**6) == pytest.approx(1_400 / 3)
+    assert mean_length(np.array([100, 300]), AugmentSettings(whole=1_000), 200) == 150
 
 
 @given(codes_of_record, st.integers(0, 9))

@@ -17,7 +17,17 @@ VOCABULARY = 17
 
 def settings(protocol="cdil", **changes):
     block = BlockSettings(mixer=MixerSettings(protocol=protocol, links=5, heads=2, hidden=7, start="random"), feed_forward=12)
-    shape = {"max_tokens": 280, "patch": 4, "embedding": 10, "channels": 8, "pooled": 9, "blocks": 2, "block": block}
+    shape = {
+        "max_tokens": 280,
+        "patch": 4,
+        "embedding": 10,
+        "channels": 8,
+        "pooled": 9,
+        "blocks": 2,
+        "block": block,
+        "codon": 0,
+        "composition": False,
+    }
     return ModelSettings(**(shape | changes))
 
 
@@ -25,13 +35,22 @@ def published(max_tokens=64):
     """The published network, small: one CHORD block, position table, flatten head, nothing normalised."""
     mixer = MixerSettings(protocol="chord", heads=1, hidden=6, value_hidden=6, start="random")
     block = BlockSettings(mixer=mixer, norm=False, residual=False, gate=False, feed_forward=0)
-    bare = {"stem_kernel": 0, "position_table": True, "pooling": "flatten", "skip": False, "head_norm": False, "head_dropout": 0.0}
+    bare = {"stem_kernel": 0, "position_table": True, "pooling": "flatten", "composition": False, "head_norm": False}
+    bare |= {"codon": 0, "head_dropout": 0.0}
     return ModelSettings(max_tokens=max_tokens, patch=1, embedding=8, channels=8, block=block, **bare)
 
 
-def network(shape, seed=0):
+def branches():
+    """With reading frames and composition."""
+    return settings(patch=6, codon=5, frame_channels=7, frame_layers=3, composition=True)
+
+
+def network(shape, seed=0, vocabulary=VOCABULARY):
     torch.manual_seed(seed)
-    model = Classifier(shape, VOCABULARY, 3).double()
+    model = Classifier(shape, vocabulary, 3).double()
+    if model.composition is not None:  # otherwise the untrained head and composition are silent
+        torch.nn.init.normal_(model.head[-1].weight)
+        model.composition.weight.normal_(std=5)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm1d):  # running averages that do something
             module.running_mean.normal_()
@@ -125,9 +144,11 @@ def dense_network(model, tokens, *, circular):
         pooled = F.pad(x, (0, 0, 0, shape.max_tokens - len(x))).flatten()
     else:
         wide = dense_linear(model.pooling.widen[0], x)
-        pooled = (wide * 0.5 * (1 + torch.erf(wide / math.sqrt(2)))).mean(0)
-    if shape.skip:
-        pooled = torch.cat([pooled, table[tokens.long()].mean(0)])
+        wide = wide * 0.5 * (1 + torch.erf(wide / math.sqrt(2)))
+        pooled = wide.mean(0)
+        if shape.peak:
+            tilted = torch.exp(model.pooling.tilt.T * wide)
+            pooled = torch.cat([pooled, (wide * tilted).sum(0) / tilted.sum(0)])
     for layer in model.head:
         if isinstance(layer, torch.nn.BatchNorm1d):
             pooled = (pooled - layer.running_mean) / torch.sqrt(layer.running_var + layer.eps) * layer.weight + layer.bias
@@ -155,6 +176,10 @@ def test_values_and_gradients_equal_the_dense_network(protocol, positions, circu
     assert_equal_to_dense(network(settings(protocol)), tokens_of(positions * 4 - positions % 3, seed=positions), circular=circular)
 
 
+def test_without_peaks_it_equals_the_dense_network_too():
+    assert_equal_to_dense(network(settings(peak=False)), tokens_of(90), circular=True)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 17, 63, 64])
 def test_the_published_network_equals_its_dense_form(length):
     assert_equal_to_dense(network(published()), tokens_of(length), circular=True)
@@ -164,10 +189,12 @@ def test_the_published_network_equals_its_dense_form(length):
 
 
 @pytest.mark.parametrize(
-    "shape", [settings(), settings("chord"), settings(stem_kernel=9), published()], ids=["cdil", "chord", "wide stem", "published"]
+    "shape",
+    [settings(), settings("chord"), settings(stem_kernel=9), published(), branches()],
+    ids=["cdil", "chord", "wide stem", "published", "branches"],
 )
 def test_batch_mates_and_padding_change_nothing(shape):
-    model = network(shape)
+    model = network(shape, vocabulary=65 if shape.codon else VOCABULARY)
     sequences = [tokens_of(length, seed=length) for length in (1, 2, 5, 16, 17, 63, 64)]
     circular = [bool(i % 2) for i in range(len(sequences))]
     together = model(*batch_of(sequences, circular))
@@ -191,7 +218,8 @@ def test_a_ring_has_no_beginning_and_a_line_has():
 def test_the_published_network_has_the_published_number_of_parameters():
     mixer = MixerSettings(protocol="chord", heads=1, hidden=128, value_hidden=128, start="random")
     block = BlockSettings(mixer=mixer, norm=False, residual=False, gate=False, feed_forward=0, value_dropout=0.2, mixed_dropout=0.8)
-    bare = {"stem_kernel": 0, "position_table": True, "pooling": "flatten", "skip": False, "head_norm": False, "head_dropout": 0.0}
+    bare = {"stem_kernel": 0, "position_table": True, "pooling": "flatten", "composition": False, "head_norm": False}
+    bare |= {"codon": 0, "head_dropout": 0.0}
     shape = ModelSettings(max_tokens=16_384, patch=1, embedding=32, channels=32, embedding_dropout=0.2, block=block, **bare)
     assert sum(parameter.numel() for parameter in Classifier(shape, 6, 2).parameters()) == 1_667_636
 
@@ -211,6 +239,7 @@ def test_a_single_record_trains():
     ("changes", "message"),
     [
         ({"stem_kernel": 0}, "without a stem"),
+        ({"codon": 4}, "multiple of 3"),
         ({"stem_kernel": 4}, "stem_kernel must be odd"),
         ({"channels": 7}, "multiple of block.mixer.heads"),
         ({"kanals": 7}, "Extra inputs"),

@@ -28,10 +28,11 @@ from genomix.records import SequenceRecord, decode_bases
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
+from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import read_history
 from genomix.train.optim import build_optimizer, build_schedule
-from genomix.train.recipe import resized, step_count
+from genomix.train.recipe import resized, step_count, validation_count
 from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
@@ -81,7 +82,7 @@ def test_it_learns_and_writes_everything_down(run_folder, dataset):
     assert metrics["records"] == len(dataset.indices("test"))
     history = read_history(run_folder / "metrics.jsonl")
     assert [row["step"] for row in history if row["event"] == "step"] == list(range(1, TRAINING.steps + 1))
-    assert [row["step"] for row in history if row["event"] == "validation"] == [10, 20, 30, 40]
+    assert [row["step"] for row in history if row["event"] == "validation"] == [0, 10, 20, 30, 40]
     provenance = json.loads((run_folder / "provenance.json").read_text())
     assert provenance["dataset"]["dataset_sha256"] == dataset.digest
     assert provenance["training"]["steps"] == TRAINING.steps
@@ -176,15 +177,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, monkeypatch):
-    forward = Classifier.forward
+    pooled = Classifier.pooled
 
     def poisoned(self, *batch):
-        logits = forward(self, *batch)
         poisoned.calls += self.training
-        return logits * math.nan if poisoned.calls == 15 else logits
+        return pooled(self, *batch) * (math.nan if poisoned.calls == 15 else 1.0)
 
     poisoned.calls = 0
-    monkeypatch.setattr(Classifier, "forward", poisoned)
+    monkeypatch.setattr(Classifier, "pooled", poisoned)
     with pytest.raises(SettingsError, match="step 15: the loss is nan; the update was not made"):
         train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
     state = last_state(tmp_path)
@@ -200,7 +200,8 @@ def test_scores_that_are_not_finite_stop_the_run_too(dataset, tmp_path):
 
 
 def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
-    figures = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     settings = TRAINING.model_copy(update={"validations": 40, "patience": 3})
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
@@ -223,7 +224,8 @@ def test_it_learns_in_bfloat16(dataset, tmp_path):
 
 
 def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatch):
-    figures = iter([0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
+    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 40, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
@@ -255,7 +257,7 @@ def test_training_path_and_prediction_path_give_the_same_scores(run_folder, data
         seed=0,
     )
     by_training = np.zeros((len(dataset), 2))
-    for batch in batches.epoch(0):
+    for batch in (part for parts in batches.epoch(0) for part in parts):
         with torch.no_grad():
             by_training[list(batch.records)] = torch.softmax(bundle.model(batch.tokens, batch.lengths, batch.circular), 1).numpy()
     scorer = build_scorer(bundle, PredictSettings(max_records=3), strand="forward")
@@ -267,7 +269,7 @@ def test_training_path_and_prediction_path_give_the_same_scores(run_folder, data
     assert np.abs(by_evaluation - np.array(by_prediction)).max() < 1e-10
 
 
-def test_a_batch_from_the_middle_of_an_epoch_is_the_batch_that_was_there(dataset):
+def test_an_update_from_the_middle_of_an_epoch_is_the_update_that_was_there(dataset):
     def batches():
         return TrainingBatches(
             dataset,
@@ -281,33 +283,81 @@ def test_a_batch_from_the_middle_of_an_epoch_is_the_batch_that_was_there(dataset
             seed=5,
         )
 
-    whole = [batch.tokens for batch in batches().epoch(3)]
-    rest = [batch.tokens for batch in batches().epoch(3, start=4)]
+    whole, rest = ([torch.cat([part.tokens.flatten() for part in parts]) for parts in batches().epoch(3, start=start)] for start in (0, 4))
     assert len(rest) == len(whole) - 4
     assert all(torch.equal(one, other) for one, other in zip(rest, whole[4:], strict=True))
-    shared_out = [batch.records for rank in (0, 1) for batch in batches().epoch(3, rank=rank, world=2)]
-    assert len(set(shared_out)) == len(whole) // 2 * 2
+    every = [part.records for parts in batches().epoch(3) for part in parts]
+    assert sorted(record for records in every for record in records) == dataset.indices("train").tolist()
+    assert all(len(part.records) * part.tokens.shape[1] <= 500 for parts in batches().epoch(3) for part in parts)
+    shares = [{tuple(part.records) for parts in batches().epoch(3, rank=rank, world=2) for part in parts} for rank in (0, 1)]
+    assert not shares[0] & shares[1]
+    assert len(whole) % 2 or shares[0] | shares[1] == set(every)
 
 
 # ---- small parts -------------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_network_is_as_long_as_the_longest_training_record_needs():
-    model = ModelSettings(max_tokens=1_000_000, patch=32)
+    model = ModelSettings(max_tokens=1_000_000, patch=30)
     tokenizer = TokenizerSettings(k=6)
-    assert resized(model, 16_384, circular=True, tokenizer=tokenizer).max_tokens == 16_384
-    assert resized(model, 16_385, circular=True, tokenizer=tokenizer).max_tokens == 32_768
-    assert resized(model, 16_389, circular=False, tokenizer=tokenizer).max_tokens == 16_384
-    assert resized(model, 16_390, circular=False, tokenizer=tokenizer).max_tokens == 32_768
+    assert resized(model, 30 * 512, circular=True, tokenizer=tokenizer).max_tokens == 30 * 512
+    assert resized(model, 30 * 512 + 1, circular=True, tokenizer=tokenizer).max_tokens == 30 * 1024
+    assert resized(model, 30 * 512 + 5, circular=False, tokenizer=tokenizer).max_tokens == 30 * 512
+    assert resized(model, 30 * 512 + 6, circular=False, tokenizer=tokenizer).max_tokens == 30 * 1024
     assert resized(model, 3_000_000, circular=False, tokenizer=tokenizer).max_tokens == 1_000_000
     fixed = ModelSettings(max_tokens=512, position_table=True)
     assert resized(fixed, 50, circular=False, tokenizer=tokenizer) == fixed
 
 
 def test_the_number_of_steps_follows_the_data_within_bounds():
-    settings = TrainSettings(epochs=10, fewest_steps=100, most_steps=1_000)
-    assert [step_count(settings, batches) for batches in (2, 50, 500)] == [100, 500, 1_000]
-    assert step_count(TrainSettings(steps=7), 50) == 7
+    settings = TrainSettings(epochs=10, fewest_steps=100, most_steps=1_000, most_tokens=10**6)
+    assert [step_count(settings, updates, 10) for updates in (2, 50, 500)] == [100, 500, 1_000]
+    assert [step_count(settings, 500, tokens) for tokens in (2_000, 50_000)] == [500, 100]
+    assert step_count(TrainSettings(steps=7), 50, 10) == 7
+
+
+def test_validation_is_read_less_often_where_it_costs_more_than_training():
+    settings = TrainSettings(validations=20)
+    assert [validation_count(settings, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
+
+
+def test_averaged_weights_follow_the_weights_and_count_what_cannot_be_averaged():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    average = AveragedWeights(network, memory=4)
+    with torch.no_grad():
+        network[0].weight.fill_(0.0)
+    average.network[0].weight.fill_(1.0)
+    network[1].num_batches_tracked.fill_(7)
+    average.update(network, 1_000)
+    assert average.network[0].weight.tolist() == [[0.75, 0.75]]
+    assert average.network[1].num_batches_tracked.item() == 7
+    assert average.network[1].num_batches_tracked.dtype == torch.int64
+    assert not average.network.training
+    assert not any(parameter.requires_grad for parameter in average.network.parameters())
+
+
+def test_an_average_over_one_update_is_the_last_weights(dataset, tmp_path):
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"average": 1, "steps": 10}), tmp_path)
+    state = last_state(tmp_path)
+    assert all(torch.equal(tensor, state["model"][f"network.{name}"]) for name, tensor in state["average"].items())
+
+
+def test_patience_begins_when_something_is_learnt():
+    progress = loop.Progress(losses=20.0, counted=10)
+    assert not loop._has_learnt(progress)
+    progress.losses = 17.0
+    assert not loop._has_learnt(progress)
+    progress.losses = 15.0
+    assert loop._has_learnt(progress)
+    assert not loop._has_learnt(loop.Progress())
+
+
+def test_a_plateau_does_not_stop_a_run(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(loop, "_has_learnt", lambda _: False)
+    settings = TRAINING.model_copy(update={"validations": 40, "patience": 2, "steps": 8})
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path)
+    assert last_state(tmp_path)["progress"]["step"] == 8
 
 
 def test_the_learning_rate_rises_then_falls_to_zero():

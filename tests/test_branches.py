@@ -1,0 +1,207 @@
+"""The branches beside the blocks: reading frames, dilated ring convolution, tilted mean, and the composition that the network starts from."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from small_data import MODEL, TOKENIZER, small_dataset
+
+from genomix.data.batches import PADDING, collate, tokenize
+from genomix.data.frequencies import kmer_frequencies
+from genomix.data.related import related
+from genomix.nn.classifier import Classifier
+from genomix.nn.composition import LEAST, Composition
+from genomix.nn.embedding import RingConvolution
+from genomix.nn.frames import FrameStem
+from genomix.nn.pooling import MeanPooling
+from genomix.tokenizers import build_tokenizer
+from genomix.train import composition as fitting
+from genomix.train.composition import fit_composition
+
+KMERS = build_tokenizer(TOKENIZER)
+UNKNOWN = 64
+
+
+def bases(length, seed=0):
+    return np.random.default_rng(seed).integers(0, 4, length).astype(np.uint8)
+
+
+def batch_of(records, *, circular=True, width=0):
+    batch = collate(
+        [tokenize(codes, KMERS, circular=circular) for codes in records], [circular] * len(records), [0] * len(records), range(len(records))
+    )
+    padded = torch.nn.functional.pad(batch.tokens, (0, max(0, width - batch.tokens.shape[1])), value=PADDING)
+    return padded, batch.lengths, batch.circular
+
+
+# ---- dilated convolution ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("circular", [True, False])
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 20])
+def test_a_dilated_convolution_sees_its_taps_round_a_ring_and_zeros_beyond_a_line(length, dilation, circular):
+    torch.manual_seed(length)
+    layer = RingConvolution(2, 3, 3, dilation=dilation).double()
+    x = torch.randn(1, 2, 24, dtype=torch.float64)
+    found = layer(x, torch.tensor([length]), torch.tensor([circular]))[0, :, :length]
+    for i in range(length):
+        expected = layer.convolution.bias
+        for tap in (-1, 0, 1):
+            j = i + tap * dilation
+            if circular or 0 <= j < length:
+                expected = expected + layer.convolution.weight[:, :, tap + 1] @ x[0, :, j % length]
+        assert torch.allclose(found[:, i], expected)
+
+
+# ---- reading frames --------------------------------------------------------------------------------------------------------------------------------
+
+
+def frame_stem(patch=6):
+    torch.manual_seed(1)
+    return FrameStem(65, patch, codon=5, channels=7, layers=3, outputs=4).double()
+
+
+def run_frames(stem, batch):
+    tokens, lengths, circular = batch
+    return stem(tokens, -(-lengths // stem.patch), circular)
+
+
+def test_phases_follow_each_other_when_a_record_is_shifted_by_a_base():
+    """A whole patch of one codon in phase p of a record is in phase p - 1 of the record without its first base."""
+    stem, codes = frame_stem(patch=3), bases(60)
+    phases, shifted = (stem._phases(batch_of([np.roll(codes, -turn)])[0]) for turn in (0, 1))
+    own = slice(0, 5)  # the first channels are a phase's own codons
+    assert torch.allclose(shifted[0, own], phases[1, own])
+    assert torch.allclose(shifted[1, own], phases[2, own])
+    assert torch.allclose(shifted[2, own], phases[0, own].roll(-1, 1))  # the third phase begins a codon later
+    assert not torch.allclose(shifted[0, own], phases[0, own])
+
+
+def test_a_repeated_codon_gives_the_same_answer_in_every_phase():
+    """Where every phase reads one codon all along, shifting permutes the phases and the strongest answer stays."""
+    stem = frame_stem()
+    repeated = np.tile(np.array([0, 3, 2], np.uint8), 30)
+    found = [run_frames(stem, batch_of([np.roll(repeated, -turn)])) for turn in range(3)]
+    assert torch.allclose(found[0], found[1])
+    assert torch.allclose(found[0], found[2])
+    assert not torch.allclose(found[0], run_frames(stem, batch_of([bases(90)])))
+
+
+@pytest.mark.parametrize("circular", [True, False])
+def test_padding_and_batch_mates_change_no_frame(circular):
+    stem = frame_stem()
+    records = [bases(length, seed=length) for length in (8, 35, 36, 100)]
+    together = run_frames(stem, batch_of(records, circular=circular, width=150))
+    for row, codes in enumerate(records):
+        alone = run_frames(stem, batch_of([codes], circular=circular))[0]
+        assert torch.allclose(together[row, :, : alone.shape[1]], alone)
+
+
+def test_frames_know_a_ring_from_a_line():
+    stem, codes = frame_stem(), bases(90)
+    tokens, lengths, _ = batch_of([codes])
+    ring, line = (stem(tokens, lengths // 6, torch.tensor([circular])) for circular in (True, False))
+    assert not torch.allclose(ring, line)
+    turned = run_frames(stem, batch_of([np.roll(codes, -12)]))
+    assert torch.allclose(turned, ring.roll(-2, 2))
+
+
+@pytest.mark.parametrize(("vocabulary", "patch"), [(17, 6), (64, 6), (65, 4)])
+def test_frames_need_codons_and_whole_ones(vocabulary, patch):
+    with pytest.raises(ValueError, match="reading frames need"):
+        FrameStem(vocabulary, patch, codon=4, channels=4, layers=1, outputs=4)
+
+
+# ---- tilted mean -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_pooled_features_do_not_depend_on_length_and_lie_between_mean_and_maximum():
+    torch.manual_seed(0)
+    pooling = MeanPooling(4, 6, peak=True).double()
+    hidden = torch.randn(1, 4, 9, dtype=torch.float64)
+    once, twice = (pooling(hidden.repeat(1, 1, times), torch.tensor([9 * times])) for times in (1, 2))
+    padded = pooling(torch.cat([hidden, 99 * torch.ones(1, 4, 5)], 2), torch.tensor([9]))
+    assert torch.allclose(once, twice)
+    assert torch.allclose(once, padded)
+    wide = pooling.widen(hidden)
+    mean, tilted = once[0, :6], once[0, 6:]
+    assert torch.allclose(mean, wide[0].mean(1))
+    assert (tilted > mean).all()
+    assert (tilted < wide[0].amax(1)).all()
+
+
+# ---- composition -----------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return small_dataset(tmp_path_factory.mktemp("data"))
+
+
+def fitted(dataset, strand="both"):
+    torch.manual_seed(0)
+    model = Classifier(MODEL, 65, 2)
+    train = dataset.indices("train")
+    return model, fit_composition(model, dataset, train, 3, strand=strand, seed=0, weights=np.ones(2))
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+def test_the_branch_says_what_the_fitted_regression_says(dataset, strand):
+    """Against the counting of `kmer_frequencies`; records as they are and, with both strands, reversed."""
+    model, _ = fitted(dataset, strand)
+    branch, records = model.composition, dataset.indices("test")
+    shares = torch.from_numpy(kmer_frequencies(dataset, records, 3, strand)).float()
+    expected = torch.log_softmax(shares**branch.power @ branch.weight + branch.bias, 1).clamp(min=LEAST)
+    codes = [np.asarray(dataset.codes(int(record))) for record in records]
+    assert torch.allclose(branch(batch_of(codes, circular=False)[0]), expected, atol=1e-4)
+    turned = branch(batch_of([3 - each[::-1] for each in codes], circular=False)[0])
+    assert torch.allclose(turned, expected, atol=1e-4) == (strand == "both")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_it_equals_scikit_learn(classes):
+    rng = np.random.default_rng(0)
+    features, labels = rng.dirichlet(np.ones(64), 60).astype(np.float32), np.arange(60) % classes
+    weights = rng.uniform(0.5, 2, classes)
+    found = torch.softmax(torch.from_numpy(fitting._fit(features, labels, weights, 0.1).logits(features)), 1).numpy()
+    standard = (features - features.mean(0)) / features.std(0)
+    reference = LogisticRegression(C=0.1, max_iter=300).fit(standard, labels, sample_weight=weights[labels])
+    assert found == pytest.approx(reference.predict_proba(standard), abs=1e-3)
+
+
+def test_unknown_kmers_and_padding_count_nowhere_and_an_answer_has_a_floor():
+    branch = Composition(65, 2)
+    branch.fill(torch.randn(64, 2) * 1_000, torch.zeros(2), power=1.0, partner=torch.arange(64))
+    known = torch.tensor([[3, 9, 9, 60]])
+    assert torch.equal(branch(known), branch(torch.tensor([[3, UNKNOWN, 9, 9, UNKNOWN, 60, PADDING, PADDING]])))
+    assert branch(known).min() == LEAST
+    assert torch.isfinite(branch(torch.tensor([[UNKNOWN, PADDING]]))).all()
+
+
+def test_the_untrained_network_is_the_regression(dataset):
+    model, _ = fitted(dataset)
+    batch = batch_of([bases(100), bases(50, seed=1)], circular=False)
+    assert torch.equal(model.eval()(*batch), model.composition(batch[0]))
+
+
+def test_in_training_a_record_is_answered_without_itself_and_its_relatives(dataset, monkeypatch):
+    """Each fold's fit has none of the clusters whose answers it gives, and those answers are that fit's."""
+    records = dataset.indices("train")
+    columns = [dataset.records[name].to_numpy()[records].tolist() for name in ("group", "cluster")]
+    together = related(*columns)
+    seen = np.zeros(len(records), dtype=int)
+    for kept, left_out in fitting._folds(dataset, records):
+        assert not set(together[kept]) & set(together[left_out])
+        seen[left_out] += 1
+    assert (seen == 1).all()
+    model, answers = fitted(dataset)
+    own = fitting.bounded(
+        torch.from_numpy(kmer_frequencies(dataset, records, 3, "both")).float() ** model.composition.power @ model.composition.weight
+        + model.composition.bias
+    )
+    assert not torch.allclose(answers[records], own, atol=1e-3)
+    changed = dataset.records.copy()
+    changed["cluster"] = changed["cluster"].iloc[0]
+    monkeypatch.setattr(dataset, "records", changed)
+    assert fitted(dataset)[1] is None  # all are relatives: nothing can be left out
