@@ -186,7 +186,7 @@ class Watching:
         for codes in records:
             self.seen.append((len(codes), self.circular))
             answer = float(self.rule(codes))
-            yield Scores(np.array([1 - answer, answer]), None, 1)
+            yield Scores(np.array([1 - answer, answer]), None, 1, np.empty(0))
 
 
 class TOKENIZER_OF_6:  # noqa: N801

@@ -203,7 +203,7 @@ def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
     figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
     monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
-    settings = TRAINING.model_copy(update={"validations": 40, "patience": 3})
+    settings = TRAINING.model_copy(update={"validations": 80, "patience": 3})
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
     before = weights(tmp_path)
     train(dataset, TOKENIZER, MODEL, settings, tmp_path, resume=True)
@@ -227,7 +227,7 @@ def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatc
     figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
     monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
-    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 40, "patience": 3}), tmp_path)
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
     assert (progress["step"], progress["best_step"], progress["best_loss"]) == (5, 2, 0.4)
 
