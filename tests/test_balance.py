@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, write_fasta
 
 from genomix.data.balance import class_factors, draw_all, draw_balanced
-from genomix.data.batches import TrainingBatches, plan_epoch
+from genomix.data.batches import TrainingBatches
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
@@ -121,34 +121,12 @@ def test_without_sampling_every_record_is_drawn_once():
     assert (draws.places.tolist(), draws.repeats.tolist()) == ([0, 1, 2, 3, 4], [0] * 5)
 
 
-def test_copies_of_a_record_are_spread_over_batches():
-    lengths = np.concatenate([np.random.default_rng(0).integers(600, 1_000, 400), np.full(40, 777)])  # 40 copies of one record
-
-    def most_copies(repeats):
-        plan = plan_epoch(lengths, token_budget=10**6, max_records=8, seed=0, epoch=0, repeats=repeats)
-        assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
-        return max((batch >= 400).sum() for batch in plan)
-
-    assert most_copies(repeats=False) == 8
-    assert most_copies(repeats=True) <= 5
-
-
-def test_batches_with_copies_are_of_like_lengths_all_the_same():
-    lengths = np.random.default_rng(0).integers(100, 5_000, 400)
-
-    def padding(plan):
-        return 1 - sum(lengths[batch].sum() for batch in plan) / sum(len(batch) * lengths[batch].max() for batch in plan)
-
-    plan = plan_epoch(lengths, token_budget=10**6, max_records=8, seed=0, epoch=0, repeats=True)
-    assert padding(plan) < 0.15 < 0.4 < padding(np.random.default_rng(1).permutation(400).reshape(-1, 8))
-
-
 # ---- batches and runs --------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_sampled_epoch_is_balanced_and_its_copies_differ(dataset):
     drawn, tokens = [], {}
-    for batch in batches(dataset, factors_of(dataset)).epoch(0):
+    for batch in (part for parts in batches(dataset, factors_of(dataset)).epoch(0) for part in parts):
         drawn += batch.labels.tolist()
         for record, ids, length in zip(batch.records, batch.tokens, batch.lengths, strict=True):
             tokens.setdefault(record, []).append(tuple(ids[:length].tolist()))
@@ -158,19 +136,22 @@ def test_a_sampled_epoch_is_balanced_and_its_copies_differ(dataset):
     assert len(set(copies)) == len(copies)  # each copy is cropped, turned and mutated anew
 
 
-def test_a_batch_is_a_function_of_seed_epoch_step_and_rank(dataset):
+def test_an_update_is_a_function_of_seed_epoch_step_and_rank(dataset):
     factors = factors_of(dataset)
-    whole = [batch.tokens for batch in batches(dataset, factors).epoch(3)]
-    rest = [batch.tokens for batch in batches(dataset, factors).epoch(3, start=2)]
+
+    def updates(**share):
+        return [torch.cat([part.tokens.flatten() for part in parts]) for parts in batches(dataset, factors).epoch(3, **share)]
+
+    whole, rest = updates(), updates(start=2)
     assert len(rest) == len(whole) - 2 > 0
     assert all(torch.equal(one, other) for one, other in zip(rest, whole[2:], strict=True))
-    shared_out = [[batch.tokens for batch in batches(dataset, factors).epoch(3, rank=rank, world=2)] for rank in (0, 1)]
+    shared_out = [updates(rank=rank, world=2) for rank in (0, 1)]
     assert all(torch.equal(part, whole[2 * step + rank]) for rank in (0, 1) for step, part in enumerate(shared_out[rank]))
 
 
 def test_the_unsampled_batches_are_those_of_the_weighted_run(dataset):
     """Weights change the loss, not what is read."""
-    plain = [batch.records for batch in batches(dataset, None).epoch(0)]
+    plain = [part.records for parts in batches(dataset, None).epoch(0) for part in parts]
     assert sorted(record for batch in plain for record in batch) == dataset.indices("train").tolist()
 
 

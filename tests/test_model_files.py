@@ -17,7 +17,7 @@ CLASSES = ("E. coli; K-12", "<script>", "NA")
 @pytest.fixture
 def bundle():
     tokenizer = TokenizerSettings(kind="kmer", k=3)
-    settings = ModelSettings(max_tokens=64, patch=2, embedding=8, channels=8, pooled=8)
+    settings = ModelSettings(max_tokens=64, patch=3, embedding=8, channels=8, pooled=8)
     torch.manual_seed(0)
     model = new_model(settings, tokenizer, len(CLASSES)).eval()
     return Bundle(model, tokenizer, CLASSES, "both", circular=True, provenance={"evaluation": {"accuracy": 0.5}})

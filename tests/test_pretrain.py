@@ -37,7 +37,7 @@ from genomix.train.run import train
 MASKING = MaskingSettings(share=0.3, span=2, word=2)
 SMALL = [
     *("--preset", "tiny", "--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
-    *("--set", "model.patch=4", "--set", "train.steps=12", "--set", "train.checkpoint_steps=5", "--set", "train.validations=4"),
+    *("--set", "model.patch=3", "--set", "train.steps=12", "--set", "train.checkpoint_steps=5", "--set", "train.validations=4"),
 ]
 
 
@@ -68,7 +68,7 @@ def run_pretraining(dataset, folder, *, resume=False, **changes):
     return pretrain(dataset, TOKENIZER, MODEL, settings, folder, masking=MASKING, division=division, resume=resume)
 
 
-def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=4, strand="forward", substitutions=0.0, max_tokens=128):
+def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=3, strand="forward", substitutions=0.0, max_tokens=128):
     return MaskedBatches(
         dataset,
         np.arange(len(dataset)),
@@ -127,19 +127,19 @@ def test_the_words_asked_for_are_those_hidden_whole(length, word, width, seed):
 @pytest.mark.parametrize("tokenizer", [TokenizerSettings(k=3), TokenizerSettings(k=3, stride=2), TokenizerSettings(kind="nucleotide")])
 def test_a_batch_asks_at_the_hidden_positions_and_nowhere_else(unlabelled, tokenizer):
     batches = masked_batches(unlabelled, tokenizer=tokenizer, substitutions=0.5)
-    for batch in batches.epoch(0):
-        positions = -(-batch.tokens.shape[1] // 4)
+    for batch in (part for parts in batches.epoch(0) for part in parts):
+        positions = -(-batch.tokens.shape[1] // 3)
         asked = batch.labels.view(len(batch.labels), positions, -1) >= 0
-        tokens = torch.nn.functional.pad(batch.tokens, (0, positions * 4 - batch.tokens.shape[1]), value=-1).view(len(asked), positions, 4)
+        tokens = torch.nn.functional.pad(batch.tokens, (0, positions * 3 - batch.tokens.shape[1]), value=-1).view(len(asked), positions, 3)
         blind = ((tokens == batches.tokenizer.unknown) | (tokens < 0)).all(2)
         assert asked.any()
         assert blind[asked.any(2)].all(), "a position that is asked for shows nothing"
-        own = torch.arange(positions) < -(-batch.lengths[:, None] // 4)
+        own = torch.arange(positions) < -(-batch.lengths[:, None] // 3)
         assert not asked[~own].any()
 
 
 def test_the_same_epoch_hides_the_same_and_another_does_not(unlabelled):
-    one, again, other = (next(iter(masked_batches(unlabelled, substitutions=0.2).epoch(epoch))) for epoch in (0, 0, 1))
+    one, again, other = (next(iter(masked_batches(unlabelled, substitutions=0.2).epoch(epoch)))[0] for epoch in (0, 0, 1))
     assert torch.equal(one.tokens, again.tokens)
     assert torch.equal(one.labels, again.labels)
     assert one.tokens.shape != other.tokens.shape or not torch.equal(one.tokens, other.tokens)
@@ -148,7 +148,7 @@ def test_the_same_epoch_hides_the_same_and_another_does_not(unlabelled):
 def test_both_strands_are_shown_and_one_where_only_one_means_anything(unlabelled):
     for strand, least, most in (("both", 10, 30), ("forward", 0, 0)):
         batches = masked_batches(unlabelled, strand=strand, max_tokens=4096)
-        shown = [(batches.changed(record, 0)[0], unlabelled.codes(record)) for record in range(len(unlabelled))]
+        shown = [(batches.changed(record, 0, 0)[0], unlabelled.codes(record)) for record in range(len(unlabelled))]
         turned = [np.array_equal(codes, reverse_complement(record)) for codes, record in shown]
         assert least <= sum(turned) <= most
         assert all(other or np.array_equal(*pair) for other, pair in zip(turned, shown, strict=True))
@@ -172,7 +172,7 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
     network = Reconstructor(MODEL.model_copy(update={"max_tokens": 128}), 65, torch.from_numpy(frequencies).float()).eval()
     torch.nn.init.zeros_(network.head[-1].weight)
     total = asked = 0
-    for batch in batches.epoch(0):
+    for batch in (part for parts in batches.epoch(0) for part in parts):
         words = int((batch.labels >= 0).sum())
         with torch.no_grad():
             total += float(HiddenWordLoss()(network(batch.tokens, batch.lengths, batch.circular), batch.labels)) * words
@@ -193,15 +193,15 @@ def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
 
 
 def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
-    model = MODEL.model_copy(update={"max_tokens": 64})
+    model = MODEL.model_copy(update={"max_tokens": 66})
     network = Reconstructor(model, 65, torch.full((16,), 1 / 16))
-    tokens = torch.randint(0, 64, (3, 64))
-    words = torch.randint(0, 16, (3, 64))
-    HiddenWordLoss()(network(tokens, torch.full((3,), 64), torch.zeros(3, dtype=torch.bool)), words).backward()
+    tokens = torch.randint(0, 64, (3, 66))
+    words = torch.randint(0, 16, (3, 66))
+    HiddenWordLoss()(network(tokens, torch.full((3,), 66), torch.zeros(3, dtype=torch.bool)), words).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     kept = {name.removeprefix("network.") for name in network.state_dict() if name.startswith("network.")}
     rest = Classifier(model, 65, 2).state_dict().keys() - kept
-    assert {name.partition(".")[0] for name in rest} == {"pooling", "head"}
+    assert {name.partition(".")[0] for name in rest} == {"pooling", "head", "composition"}
 
 
 # ---- a run --------------------------------------------------------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_a_trained_model_gives_its_body_and_keeps_its_head(tmp_path):
     ("changes", "tokenizer", "said"),
     [
         ({"channels": 16}, TOKENIZER, "model.channels is 16, and the model of --init has 8"),
-        ({"patch": 8}, TOKENIZER, "model.patch is 8, and the model of --init has 4"),
+        ({"patch": 6}, TOKENIZER, "model.patch is 6, and the model of --init has 3"),
         ({}, TokenizerSettings(k=4), "tokenizer.k is 4, and the model of --init has 3"),
         (
             {"block": MODEL.block.model_copy(update={"gate": False})},

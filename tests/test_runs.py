@@ -23,7 +23,7 @@ from genomix.train.settings import TrainSettings
 SMALL = [
     *("--preset", "tiny", "--split", "stratified"),
     *("--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
-    *("--set", "model.patch=4", "--set", "train.steps=40", "--set", "train.checkpoint_steps=10", "--set", "train.validations=4"),
+    *("--set", "model.patch=3", "--set", "train.steps=40", "--set", "train.checkpoint_steps=10", "--set", "train.validations=4"),
 ]
 RUN = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
 

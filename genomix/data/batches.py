@@ -5,7 +5,7 @@ A training batch is a pure function of (seed, epoch, step, rank): the epoch's dr
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ _SHORT = 512
 """Tokens that do not matter for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records ready for the network.
+class Batch(NamedTuple):
+    """Records ready for the network; a tuple, because Fabric looks for tensors in what it hands to a module and refuses frozen data classes.
 
     Attributes:
         tokens: int32 [batch, token], padded on the right with `PADDING`.

@@ -1,6 +1,6 @@
 """The whole network, from tokens to one score a class.
 
-    tokens -> patch embedding (+ position table) -> stem -> blocks -> pooling -> (+ skip) -> norm, dropout, linear -> logits
+    tokens -> patch embedding (+ position table) -> stem (+ reading frames) -> blocks -> pooling -> norm, dropout, linear (+ composition) -> logits
 
 `ModelSettings` is the architecture; the published network and ours are two settings of the same parts.
 """

@@ -1,7 +1,6 @@
 """Batches for pretraining: records with spans hidden, and in place of labels the words that are hidden; and their loss. With them the loop is training's own."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,9 +66,8 @@ class MaskedBatches(TrainingBatches):
             rings.append(ring)
         parts = similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
         return [
-            replace(
-                collate([tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist()),
-                labels=_side_by_side([words[i] for i in part]),
+            collate([tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist())._replace(
+                labels=_side_by_side([words[i] for i in part])
             )
             for part in parts
         ]
