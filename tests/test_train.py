@@ -319,6 +319,7 @@ def test_the_number_of_steps_follows_the_data_within_bounds():
 def test_validation_is_read_less_often_where_it_costs_more_than_training():
     settings = TrainSettings(validations=20)
     assert [validation_count(settings, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
+    assert validation_count(TrainSettings(validations=1), 1_000, 10**6) == 1
 
 
 def test_averaged_weights_follow_the_weights_and_count_what_cannot_be_averaged():

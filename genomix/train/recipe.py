@@ -42,7 +42,7 @@ def step_count(settings: TrainSettings, updates_per_epoch: int, tokens_per_updat
 
 def validation_count(settings: TrainSettings, training_tokens: float, validation_tokens: float) -> int:
     """How often the validation split is read: less often where reading it costs more than training, but enough to choose from."""
-    return int(min(settings.validations, max(settings.validations / 2, training_tokens / max(1.0, validation_tokens))))
+    return max(1, int(min(settings.validations, max(settings.validations / 2, training_tokens / max(1.0, validation_tokens)))))
 
 
 @dataclass(frozen=True, slots=True)
