@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from genomix.data.augment import Strand
 from genomix.data.frequencies import complement_order, kmer_frequencies
-from genomix.data.related import related
 from genomix.data.store import Dataset
+from genomix.evaluate import drawn_together
 from genomix.nn.classifier import Classifier
 from genomix.nn.composition import bounded
 
@@ -79,7 +79,8 @@ def fit_composition(
     whole = _fit(features, labels, weights, strength)
     answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
     for kept, left_out in folds:
-        answers[sample[left_out]] = _fit(features[kept], labels[kept], weights, strength).logits(features[left_out])
+        known = left_out[np.isin(labels[left_out], labels[kept])]  # of a class that was left out whole nothing can be said: all are equal
+        answers[sample[known]] = _fit(features[kept], labels[kept], weights, strength).logits(features[known])
     rest = np.setdiff1d(records, sample)
     for some in np.array_split(rest, -(-len(rest) // 1024) or 1):  # not in the sample: the whole fit has not seen them
         answers[some] = whole.logits(kmer_frequencies(dataset, some, k, strand) ** power)
@@ -98,13 +99,13 @@ def fit_composition(
 
 
 def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """(kept, left out) positions in `records`; relatives stay together."""
-    group, cluster = (dataset.records[column].to_numpy()[records].tolist() for column in ("group", "cluster"))
-    together = related(group, cluster)
-    count = min(FOLDS, len(np.unique(together)))
+    """(kept, left out) positions in `records`; relatives stay together, as far as every class can then be on both sides."""
+    labels, together = dataset.label_ids[records], drawn_together(dataset, records)
+    together = np.arange(len(records)) if together is None else np.unique(together, return_inverse=True)[1]
+    count = min(FOLDS, *(len(np.unique(together[labels == label])) for label in np.unique(labels)))
     if count < 2:
         return None
-    return list(GroupKFold(count).split(records, groups=together))
+    return list(StratifiedGroupKFold(count).split(records, labels, together))
 
 
 def _choose(shares: np.ndarray, labels: np.ndarray, judged: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

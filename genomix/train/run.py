@@ -22,6 +22,7 @@ from genomix.data.store import Dataset
 from genomix.errors import SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.metrics import headline
+from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.scorer import PredictSettings, Scorer
@@ -201,11 +202,13 @@ def _predicting(settings: TrainSettings) -> PredictSettings:
 
 
 def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """Figures of a split; the loss weighs records as training does."""
+    """Figures of a split; the loss, after calibration, weighs records as training does."""
     labels, probabilities = dataset.label_ids[indices], split_probabilities(scorer, dataset, indices)
     figures = headline(labels, probabilities)
-    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12))
-    return {"loss": float(np.average(losses, weights=weights[labels])), **{name: figures[name] for name in ("accuracy", "macro_f1")}}
+    return {
+        "loss": calibrated_log_loss(labels, probabilities, weights[labels]),
+        **{name: figures[name] for name in ("accuracy", "macro_f1")},
+    }
 
 
 def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training: Training) -> None:
