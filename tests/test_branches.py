@@ -8,7 +8,7 @@ from small_data import MODEL, TOKENIZER, small_dataset
 
 from genomix.data.batches import PADDING, collate, tokenize
 from genomix.data.frequencies import kmer_frequencies
-from genomix.data.related import related
+from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier
 from genomix.nn.composition import LEAST, Composition
 from genomix.nn.embedding import RingConvolution
@@ -188,8 +188,8 @@ def test_the_untrained_network_is_the_regression(dataset):
 def test_in_training_a_record_is_answered_without_itself_and_its_relatives(dataset, monkeypatch):
     """Each fold's fit has none of the clusters whose answers it gives, and those answers are that fit's."""
     records = dataset.indices("train")
-    columns = [dataset.records[name].to_numpy()[records].tolist() for name in ("group", "cluster")]
-    together = related(*columns)
+    monkeypatch.setattr(fitting, "drawn_together", lambda _, some: np.array([f"{index // 4}" for index in some]))  # families of four
+    together = records // 4
     seen = np.zeros(len(records), dtype=int)
     for kept, left_out in fitting._folds(dataset, records):
         assert not set(together[kept]) & set(together[left_out])
@@ -201,7 +201,19 @@ def test_in_training_a_record_is_answered_without_itself_and_its_relatives(datas
         + model.composition.bias
     )
     assert not torch.allclose(answers[records], own, atol=1e-3)
-    changed = dataset.records.copy()
-    changed["cluster"] = changed["cluster"].iloc[0]
-    monkeypatch.setattr(dataset, "records", changed)
-    assert fitted(dataset)[1] is None  # all are relatives: nothing can be left out
+
+
+def test_a_class_that_cannot_be_left_out_silences_the_branch(dataset, monkeypatch):
+    monkeypatch.setattr(fitting, "drawn_together", lambda _, some: dataset.label_ids[some].astype(str))  # each class is one family
+    model, answers = fitted(dataset)
+    assert answers is None
+    assert not model.composition.weight.any()
+
+
+def test_what_ranks_well_and_is_too_sure_is_judged_after_calibration():
+    labels, weights = np.array([0, 1, 0, 1]), np.ones(4)
+    modest = np.array([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2], [0.6, 0.4]])
+    sure = modest**4 / (modest**4).sum(1, keepdims=True)
+    assert -np.log(sure[np.arange(4), labels]).mean() > -np.log(modest[np.arange(4), labels]).mean()
+    assert calibrated_log_loss(labels, sure, weights) == pytest.approx(calibrated_log_loss(labels, modest, weights), rel=0.01)
+    assert calibrated_log_loss(labels, sure, np.array([1.0, 1, 1, 0])) < calibrated_log_loss(labels, sure, weights)

@@ -18,10 +18,11 @@ from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
 from genomix.confidence import at_temperature
+from genomix.data.balance import class_factors
 from genomix.data.batches import TrainingBatches
 from genomix.errors import DataError, Interrupted, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
-from genomix.metrics import headline
+from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
@@ -93,7 +94,9 @@ def test_the_model_is_the_one_with_the_lowest_validation_loss(run_folder, datase
     indices = dataset.indices("validation")
     uncalibrated = replace(load_bundle(run_folder), confidence=None)
     probabilities = split_probabilities(build_scorer(uncalibrated, PredictSettings()), dataset, indices)
-    assert headline(dataset.label_ids[indices], probabilities)["log_loss"] == pytest.approx(best["loss"], rel=1e-6)
+    labels = dataset.label_ids[indices]
+    weights = class_factors(dataset.label_ids[dataset.indices("train")], 2, TRAINING.balance_limit)[labels]
+    assert calibrated_log_loss(labels, probabilities, weights) == pytest.approx(best["loss"], rel=1e-6)
 
 
 def test_the_test_split_is_read_once_at_the_end_and_the_same_again_from_the_folder(run_folder, dataset):
