@@ -14,7 +14,7 @@ COLOURS = {
     "attention": "#c2590c", "convolution": "#8a3ffc", "rotation": "#b8860b", "none": "#7b8794",
 }  # fmt: skip
 NAMES = {"adding": "Adding", "order": "Temporal Order"}
-PANEL, HEIGHT, LEFT, TOP, BOTTOM = 330, 330, 56, 40, 250
+PANEL, HEIGHT, LEFT, TOP, BOTTOM = 330, 340, 56, 40, 250
 LOWEST = 0.0005
 """Bottom of the error axis: one sequence of 2,000. What is lower is drawn there."""
 STYLE = "text { font: 12px sans-serif; fill: #333 } polyline { fill: none; stroke-width: 2 } .grid { stroke: #ddd } .bar { stroke: #333; stroke-dasharray: 4 4 }"
@@ -68,9 +68,10 @@ def line(model: str, rows: list[dict[str, Any]], x: Axis, y: Axis) -> Markup:
 
 
 def legend(models: list[str]) -> list[Markup]:
-    parts, left = [], 20.0
-    for model in models:
-        parts.append(element("circle", cx=left, cy=HEIGHT - 18, r=4.0, fill=COLOURS[model]))
-        parts.append(element("text", model, x=left + 8, y=HEIGHT - 14))
-        left += 26 + 6.4 * len(model)
+    """Four names a row."""
+    parts = []
+    for number, model in enumerate(models):
+        left, height = 20.0 + PANEL / 2 * (number % 4) * 0.96, HEIGHT - 34 + 18 * (number // 4)
+        parts.append(element("circle", cx=left, cy=height, r=4.0, fill=COLOURS[model]))
+        parts.append(element("text", model, x=left + 8, y=height + 4))
     return parts
