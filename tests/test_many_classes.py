@@ -24,7 +24,7 @@ SMALL = [
     "model.embedding=16",
     "model.channels=8",
     "model.pooled=16",
-    "model.patch=4",
+    "model.patch=3",
     "train.steps=10",
     "train.validations=2",
 ]
@@ -84,7 +84,7 @@ def test_the_page_shows_ranks_and_few_classes(run):
     assert "By rank" in text
     assert "The 30 lowest F1 of the 200 classes with test records" in text
     assert "The 15 largest and the 15 smallest of 200 classes" in text
-    assert page.count("<tr") < 160
+    assert page.count("<tr") < 200  # some 90 of them are of sections that do not grow with the classes
 
 
 MANY = made_metrics(records=120, classes=tuple(f"genus {number}" for number in range(60)), wrong=70, baseline_wrong=70)

@@ -126,6 +126,7 @@ def _fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength
     # One thread: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is one more regularisation
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few records a class are what they are
         if len(np.unique(labels)) < 2:
             coefficients, intercept, known = np.zeros((1, features.shape[1])), np.zeros(1), np.unique(labels)
         else:
