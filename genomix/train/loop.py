@@ -45,7 +45,7 @@ class Progress:
     """Lowest validation loss so far."""
     best_step: int = 0
     waited: int = 0
-    """Validations since then, those left out at which the network had not yet learnt anything."""
+    """Validations since it fell noticeably, those left out at which the network had not yet learnt anything."""
     losses: float = 0.0
     """Sum of the training losses since the last validation."""
     counted: int = 0
@@ -249,16 +249,21 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
         figures = validate()
     except FloatingPointError as error:
         raise _diverged(f"after step {progress.step}: {error}") from error
-    better, learnt = figures["loss"] < progress.best_loss, _has_learnt(progress)
+    gain, learnt = progress.best_loss - figures["loss"], _has_learnt(progress)
+    better = gain > 0
     if better:
-        progress.best_loss, progress.best_step, progress.waited = figures["loss"], progress.step, 0
+        progress.best_loss, progress.best_step = figures["loss"], progress.step
         training.best = _weights(training.average.network)
+    if gain > _NOTICEABLE:
+        progress.waited = 0
     elif learnt:
         progress.waited += 1
     progress.losses, progress.counted = 0.0, 0
     history.validation(progress.step, progress.epoch, figures, best=better)
 
 
+_NOTICEABLE = 1e-4
+"""Nats of validation loss; a network that has all records right could go on gaining less for ever."""
 _LEARNT = 0.8
 """Fraction of its first value to which the training loss has fallen in a network that has learnt something."""
 
