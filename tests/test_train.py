@@ -235,6 +235,15 @@ def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatc
     assert (progress["step"], progress["best_step"], progress["best_loss"]) == (5, 2, 0.4)
 
 
+def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tmp_path, monkeypatch):
+    figures = iter([0.5] + [0.4 - step * 1e-5 for step in range(20)])
+    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
+    monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
+    progress = last_state(tmp_path)["progress"]
+    assert (progress["step"], progress["best_step"]) == (4, 4)
+
+
 def test_records_shorter_than_a_token_are_refused(dataset, tmp_path):
     with pytest.raises(DataError, match="a token has 12"):
         train(small_dataset(tmp_path, shortest=11, longest=40, min_length=5), TokenizerSettings(k=12), MODEL, TRAINING, tmp_path / "run")
