@@ -9,8 +9,8 @@ from accuracy_rivals import Tables, strengths
 from accuracy_runs import FAILURE, PROBABILITIES, RESULT, SPLITS
 from accuracy_sets import Places, Run
 
+from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
-from genomix.evaluate import drawn_together
 from genomix.metrics import headline
 from genomix.metrics.bootstrap import resampled_weights, sampling_units
 from genomix.metrics.weighted import figures_of_decisions

@@ -176,7 +176,7 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
     table = scaler.fit_transform(features(dataset, train))
     class_count = len(dataset.classes)
     if not len(validation):
-        [model] = _regularised(table, dataset.label_ids[train], (DEFAULT_STRENGTH,))
+        [model] = regularised(table, dataset.label_ids[train], (DEFAULT_STRENGTH,))
         return Logistic(features, scaler, model, class_count)
     unseen, truth = scaler.transform(features(dataset, validation)), dataset.label_ids[validation]
 
@@ -184,20 +184,27 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
         figures = headline(truth, _of_all_classes(model, unseen, class_count))
         return figures["macro_f1"], -figures["log_loss"]
 
-    model = max(_regularised(table, dataset.label_ids[train], STRENGTHS), key=quality)
+    model = max(regularised(table, dataset.label_ids[train], STRENGTHS), key=quality)
     _log.debug("baseline %s: C = %g, chosen on the validation split", name, model.C)
     return Logistic(features, scaler, model, class_count)
 
 
-def _regularised(table: np.ndarray, labels: np.ndarray, strengths: tuple[float, ...]) -> Iterator[LogisticRegression]:
-    """Models from the most to the least regularised, each started from the one before."""
+def regularised(
+    table: np.ndarray, labels: np.ndarray, strengths: tuple[float, ...], weights: np.ndarray | None = None
+) -> Iterator[LogisticRegression]:
+    """Models from the most to the least regularised, each started from the one before.
+
+    Args:
+        weights: float [record], how much each counts; None counts all alike.
+    """
     model = LogisticRegression(max_iter=_MOST_ITERATIONS, warm_start=True)
     for strength in strengths:
         # One thread: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
         with threadpool_limits(1), warnings.catch_warnings():
             # Stopping early is one more regularisation, which the validation split judges too.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.set_params(C=strength).fit(table, labels)
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few records a class are what they are
+            model.set_params(C=strength).fit(table, labels, sample_weight=weights)
         yield copy.deepcopy(model)
 
 

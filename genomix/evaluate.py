@@ -11,7 +11,7 @@ from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
 from genomix.data.leaks import nearest_training
-from genomix.data.related import related
+from genomix.data.related import drawn_together
 from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
 from genomix.metrics import accuracy_by_similarity, compare
@@ -123,16 +123,3 @@ def _by_similarity(
     threshold = dataset.info["split"]["similarity"]
     result = accuracy_by_similarity(labels, probabilities, similarity, threshold=threshold, pairs=pairs, groups=groups)
     return {**result, "file": str(dataset.folder / SIMILARITY_FILE) if SIMILARITY_FILE in dataset.info["files"] else None}
-
-
-def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
-    """What the bootstrap draws together: records of one group or near-duplicate cluster, of one cluster, or single records (None).
-
-    The first of these that leaves every class at least two: of classes that hang together whole nothing can be drawn.
-    """
-    group, cluster = (dataset.records[column].to_numpy()[indices].tolist() for column in ("group", "cluster"))
-    labels = dataset.label_ids[indices]
-    for together in (related(group, cluster), related(cluster)):
-        if all(len(np.unique(together[labels == label])) > 1 for label in np.unique(labels)):
-            return together.astype(str)
-    return None

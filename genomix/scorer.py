@@ -14,7 +14,7 @@ from torch import nn
 from genomix.bundle import Bundle
 from genomix.confidence import at_temperature
 from genomix.data.augment import Strand, reverse_complement
-from genomix.data.batches import collate, fill_batches, max_bases, tokenize
+from genomix.data.batches import collate, max_bases, similar_lengths, tokenize
 from genomix.nn.features import head_inputs
 from genomix.tokenizers import Tokenizer
 
@@ -151,10 +151,9 @@ class Scorer:
     def _run_all(self, buffer: _Buffer) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths."""
         lengths = np.array([len(ids) for ids in buffer.tokens])
-        order = np.argsort(lengths, kind="stable")
-        batches = fill_batches(order, lengths, self.settings.token_budget, self.settings.max_records)
+        batches = similar_lengths(lengths, token_budget=self.settings.token_budget, max_records=self.settings.max_records)
         found = [self._run([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch]) for batch in batches]
-        places = np.argsort(order)
+        places = np.argsort(np.concatenate(batches))
         probabilities, features = (np.concatenate(part)[places] for part in zip(*found, strict=True))
         return probabilities, features
 

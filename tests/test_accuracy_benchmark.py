@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_data import random_sequence, small_dataset
 
-from genomix.evaluate import drawn_together
+from genomix.data.related import drawn_together
 from genomix.metrics import headline, paired_gain
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))

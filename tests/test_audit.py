@@ -180,7 +180,7 @@ class Watching:
     """Stands in for a scorer: class 1 if the answer of `rule` for the base codes is true."""
 
     def __init__(self, rule):
-        self.rule, self.circular, self.tokenizer, self.seen = rule, True, TOKENIZER_OF_6, []
+        self.rule, self.circular, self.tokenizer, self.seen = rule, True, OfSix, []
 
     def score(self, records):
         for codes in records:
@@ -189,7 +189,7 @@ class Watching:
             yield Scores(np.array([1 - answer, answer]), None, 1, np.empty(0))
 
 
-class TOKENIZER_OF_6:  # noqa: N801
+class OfSix:
     k = 6
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genomix.data.augment import AugmentSettings, augment, mean_length, reverse_complement
-from genomix.data.batches import PADDING, collate, fill_batches, max_bases, plan_epoch, similar_lengths, tokenize
+from genomix.data.batches import PADDING, collate, max_bases, plan_epoch, similar_lengths, tokenize
 from genomix.records import OTHER
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 
@@ -33,24 +33,25 @@ def test_a_plan_is_a_function_of_seed_and_epoch():
     assert plan(3, 1) != plan(4, 1)
 
 
-@given(lengths_of_records, st.integers(100, 10_000))
-def test_the_parts_of_an_update_hold_each_record_once_within_the_budget_and_pad_little(lengths, budget):
-    parts = similar_lengths(lengths, budget)
+@given(lengths_of_records, st.integers(100, 10_000), st.integers(1, 20))
+def test_parts_hold_each_record_once_within_budget_and_count_and_pad_little(lengths, budget, most):
+    parts = similar_lengths(lengths, token_budget=budget, max_records=most)
     assert sorted(np.concatenate(parts)) == list(range(len(lengths)))
     for part in parts:
         assert len(part) == 1 or len(part) * lengths[part].max() <= budget
+        assert len(part) <= most
         assert lengths[part].max() <= 1.25 * lengths[part].min() + 512
 
 
 def test_records_of_one_length_are_one_part():
-    assert [part.tolist() for part in similar_lengths(np.array([700, 700, 700]), 2_100)] == [[0, 1, 2]]
-    assert [part.tolist() for part in similar_lengths(np.array([700, 4_000, 800]), 10**6)] == [[0, 2], [1]]
+    assert [part.tolist() for part in similar_lengths(np.array([700, 700, 700]), token_budget=2_100, max_records=16)] == [[0, 1, 2]]
+    assert [part.tolist() for part in similar_lengths(np.array([700, 4_000, 800]), token_budget=10**6, max_records=16)] == [[0, 2], [1]]
 
 
-def test_batches_are_filled_before_the_next_begins():
-    lengths = np.array([10, 10, 10, 40, 40])
-    assert [batch.tolist() for batch in fill_batches(np.arange(5), lengths, 80, 16)] == [[0, 1, 2], [3, 4]]
-    assert fill_batches(np.arange(0), lengths, 80, 16) == []
+def test_a_part_is_filled_before_the_next_begins():
+    parts = similar_lengths(np.array([40, 10, 10, 40, 10]), token_budget=80, max_records=3)
+    assert [part.tolist() for part in parts] == [[1, 2, 4], [0, 3]]
+    assert similar_lengths(np.zeros(0, dtype=int), token_budget=80, max_records=3) == []
 
 
 def test_collating_pads_on_the_right():

@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from small_data import MODEL, TOKENIZER, small_dataset
 
+from genomix.confidence.temperature import calibrated_log_loss
 from genomix.data.batches import PADDING, collate, tokenize
 from genomix.data.frequencies import kmer_frequencies
-from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier
 from genomix.nn.composition import LEAST, Composition
 from genomix.nn.embedding import RingConvolution

@@ -121,6 +121,33 @@ def test_killed_and_resumed_by_the_command_it_ends_with_the_same_weights(words, 
     assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(folder).items())
 
 
+def test_two_processes_stop_at_the_same_step_and_write_one_run(sources, tmp_path):
+    folder = tmp_path / "run"
+    # Patience of one validation: each process could come to its own conclusion, and the one that goes on would wait for the other for ever.
+    command = [
+        *RUN,
+        "train",
+        *sources,
+        "-o",
+        str(folder),
+        *SMALL,
+        "--devices",
+        "2",
+        "--set",
+        "train.validations=40",
+        "--set",
+        "train.patience=1",
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"deprecated" not in done.stderr
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [row["step"] for row in log if row["event"] == "step"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(done.stdout.splitlines()) == 1
+    assert main(["models", "verify", str(folder)]) == 0
+
+
 def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen([*RUN, "train", *sources, "-o", str(folder), *SMALL, "--set", "train.steps=100000"], stderr=subprocess.PIPE)

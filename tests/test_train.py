@@ -18,21 +18,20 @@ from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
 from genomix.confidence import at_temperature
+from genomix.confidence.temperature import calibrated_log_loss
 from genomix.data.balance import class_factors
 from genomix.data.batches import TrainingBatches
 from genomix.errors import DataError, Interrupted, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
-from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
-from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import read_history
-from genomix.train.optim import build_optimizer, build_schedule
+from genomix.train.optim import averaged, build_optimizer, build_schedule
 from genomix.train.recipe import resized, step_count, validation_count
 from genomix.train.run import train
 from genomix.train.settings import TrainSettings
@@ -204,7 +203,7 @@ def test_scores_that_are_not_finite_stop_the_run_too(dataset, tmp_path):
 
 def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
     figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
-    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
+    monkeypatch.setattr(loop, "_take_mean_loss", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     settings = TRAINING.model_copy(update={"validations": 80, "patience": 3})
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
@@ -228,7 +227,7 @@ def test_it_learns_in_bfloat16(dataset, tmp_path):
 
 def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatch):
     figures = iter([0.6, 0.5, 0.4, 0.6, 0.7, 0.8, 0.3, 0.2])
-    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
+    monkeypatch.setattr(loop, "_take_mean_loss", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
@@ -237,7 +236,7 @@ def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatc
 
 def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tmp_path, monkeypatch):
     figures = iter([0.5] + [0.4 - step * 1e-5 for step in range(20)])
-    monkeypatch.setattr(loop, "_has_learnt", lambda _: True)
+    monkeypatch.setattr(loop, "_take_mean_loss", lambda _: True)
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
@@ -336,38 +335,43 @@ def test_validation_is_read_less_often_where_it_costs_more_than_training():
 
 def test_averaged_weights_follow_the_weights_and_count_what_cannot_be_averaged():
     network = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
-    average = AveragedWeights(network, memory=4)
+    average = averaged(network, memory=4)
+    average.update_parameters(network)  # the first copies
     with torch.no_grad():
         network[0].weight.fill_(0.0)
-    average.network[0].weight.fill_(1.0)
+    average.module[0].weight.fill_(1.0)
+    average.n_averaged.fill_(1_000)
     network[1].num_batches_tracked.fill_(7)
-    average.update(network, 1_000)
-    assert average.network[0].weight.tolist() == [[0.75, 0.75]]
-    assert average.network[1].num_batches_tracked.item() == 7
-    assert average.network[1].num_batches_tracked.dtype == torch.int64
-    assert not average.network.training
-    assert not any(parameter.requires_grad for parameter in average.network.parameters())
+    average.update_parameters(network)
+    assert average.module[0].weight.tolist() == [[0.75, 0.75]]
+    assert average.module[1].num_batches_tracked.item() == 7
+    assert average.module[1].num_batches_tracked.dtype == torch.int64
+    assert not average.module.training
+    assert not any(parameter.requires_grad for parameter in average.module.parameters())
 
 
 def test_an_average_over_one_update_is_the_last_weights(dataset, tmp_path):
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"average": 1, "steps": 10}), tmp_path)
     state = last_state(tmp_path)
-    assert all(torch.equal(tensor, state["model"][f"network.{name}"]) for name, tensor in state["average"].items())
+    assert all(
+        torch.equal(tensor, state["model"][f"network.{name.removeprefix('module.')}"])
+        for name, tensor in state["average"].items()
+        if name != "n_averaged"
+    )
 
 
 def test_patience_begins_when_something_is_learnt():
-    progress = loop.Progress(losses=20.0, counted=10)
-    assert not loop._has_learnt(progress)
-    progress.losses = 17.0
-    assert not loop._has_learnt(progress)
-    progress.losses = 15.0
-    assert loop._has_learnt(progress)
-    assert not loop._has_learnt(loop.Progress())
+    progress = loop.Progress()
+    for losses, learnt in ((20.0, False), (17.0, False), (15.0, True)):
+        progress.losses, progress.counted = losses, 10
+        assert loop._take_mean_loss(progress) is learnt
+        assert (progress.losses, progress.counted) == (0.0, 0)
+    assert not loop._take_mean_loss(loop.Progress())
 
 
 def test_a_plateau_does_not_stop_a_run(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": 1.0})
-    monkeypatch.setattr(loop, "_has_learnt", lambda _: False)
+    monkeypatch.setattr(loop, "_take_mean_loss", lambda _: False)
     settings = TRAINING.model_copy(update={"validations": 40, "patience": 2, "steps": 8})
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
     assert last_state(tmp_path)["progress"]["step"] == 8

@@ -108,9 +108,9 @@ def data_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Full name of a setting -> what the command line says, for `genomix.settings.resolve`.
 
     Args:
-        parameters: the parameters of a command, as `locals()` gives them in its first line; others than those above are passed over.
+        parameters: the parameters of a command, as `locals()` gives them in its first line; others than those above are passed over, and what a command does not have is not said.
     """
-    return {f"data.{setting}": _said(parameters[name]) for name, setting in _SETTINGS.items()}
+    return {f"data.{setting}": _said(parameters.get(name)) for name, setting in _SETTINGS.items()}
 
 
 def _said(value: Any) -> Any:

@@ -6,16 +6,16 @@ from typing import Annotated
 import typer
 
 from genomix.cli import sources as given
-from genomix.cli.choices import Device, Precision
+from genomix.cli import training as running
 from genomix.cli.talk import say
 
 
 def train(
     sources: given.Sources = None,
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder to make.", metavar="DIR")],
+    output: running.Output,
     preset: Annotated[str | None, typer.Option(help="Network and recipe to start from; genomix models list names them [base].")] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings file, such as the run.toml of an earlier run.", metavar="TOML")] = None,
+    config: running.Config = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set train.learning_rate=1e-3; may be repeated."),
@@ -39,25 +39,18 @@ def train(
     circular: given.Circular = False,
     strand: given.WhichStrand = None,
     seed: Annotated[int | None, typer.Option(help="Draws the split, the starting weights and the order of records.")] = None,
-    device: Annotated[Device | None, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = None,
-    devices: Annotated[int | None, typer.Option(help="Processes, one a device.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="bf16 is faster on recent accelerators.")] = None,
+    device: running.RunsOn = None,
+    devices: running.Processes = None,
+    precision: running.InPrecision = None,
     init: Annotated[
         Path | None,
         typer.Option(help="Start from the body of this model, pretrained or trained, rather than from scratch.", metavar="MODEL"),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder, where there is one.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the run in the folder.")] = False,
+    resume: running.Resume = False,
+    force: running.Force = False,
 ) -> None:
     """Train a classifier on labelled sequences, or on a dataset folder, and evaluate it on the records held out."""
-    options = given.data_options(locals()) | {
-        "train.seed": seed,
-        "train.strand": strand and strand.value,
-        "train.device": device and device.value,
-        "train.devices": devices,
-        "train.precision": precision and precision.value,
-        "train.init": init and str(init.resolve()),
-    }
+    options = given.data_options(locals()) | running.training_options(locals())
     from genomix.runs import resolve_run, run
     from genomix.settings.run import RunSettings
 

@@ -88,29 +88,16 @@ def plan_epoch(records: int, *, max_records: int, seed: int, epoch: int) -> list
     return [order[start : start + max_records] for start in range(0, records, max_records)]
 
 
-def similar_lengths(lengths: np.ndarray, token_budget: int) -> list[np.ndarray]:
-    """Positions in `lengths`, in parts that pad little and stay within the budget when padded; a longer record goes alone."""
+def similar_lengths(lengths: np.ndarray, *, token_budget: int, max_records: int) -> list[np.ndarray]:
+    """Positions in `lengths`, from short to long, in parts that pad little and stay within budget and count; a record beyond the budget goes alone."""
     parts: list[list[int]] = []
     for place in np.argsort(lengths, kind="stable").tolist():
-        longest = int(lengths[place])
-        if not parts or longest > _LARGEST_SPREAD * lengths[parts[-1][0]] + _SHORT or (len(parts[-1]) + 1) * longest > token_budget:
+        longest, part = int(lengths[place]), parts[-1] if parts else []
+        fits = len(part) < max_records and (len(part) + 1) * longest <= token_budget
+        if not part or not fits or longest > _LARGEST_SPREAD * lengths[part[0]] + _SHORT:
             parts.append([])
         parts[-1].append(place)
     return [np.array(part) for part in parts]
-
-
-def fill_batches(order: np.ndarray, lengths: np.ndarray, token_budget: int, max_records: int) -> list[np.ndarray]:
-    """Cut `order` into batches of consecutive records, each as full as budget and count allow."""
-    batches, start, longest = [], 0, 0
-    for place, record in enumerate(order):
-        longest = max(longest, int(lengths[record]))
-        filled = place - start
-        if filled and (filled == max_records or (filled + 1) * longest > token_budget):
-            batches.append(order[start:place])
-            start, longest = place, int(lengths[record])
-    if len(order):
-        batches.append(order[start:])
-    return batches
 
 
 class TrainingBatches:
@@ -172,7 +159,9 @@ class TrainingBatches:
         labels = self.dataset.label_ids[records]
         return [
             collate([tokens[i] for i in part], [drawn[i][1] for i in part], labels[part].tolist(), records[part].tolist())
-            for part in similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
+            for part in similar_lengths(
+                np.array([len(ids) for ids in tokens]), token_budget=self.token_budget, max_records=self.max_records
+            )
         ]
 
     def changed(self, record: int, epoch: int, repeat: int) -> tuple[np.ndarray, bool]:

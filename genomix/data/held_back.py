@@ -9,6 +9,8 @@ from genomix.data.splits import SPLITS, TRAIN
 
 _log = logging.getLogger(__name__)
 
+_NAMED = 5
+
 
 def held_back_classes(sides: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, classes: Sequence[str]) -> list[str]:
     """A sentence for every class that a split lacks.
@@ -30,8 +32,11 @@ def held_back_classes(sides: np.ndarray, labels: np.ndarray, groups: np.ndarray 
 
 
 def warn_of_classes(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
+    """Say the first few; all of them are in `dataset.json`."""
+    for sentence in sentences[:_NAMED]:
         _log.warning("%s", sentence)
+    if len(sentences) > _NAMED:
+        _log.warning("... and %d more classes that a split lacks", len(sentences) - _NAMED)
 
 
 def _reason(records: int, groups: int, splits: int) -> str:

@@ -6,23 +6,20 @@ record gets the answer of a regression that was fitted without it and its relati
 """
 
 import logging
-import warnings
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from genomix.baselines import regularised
 from genomix.data.augment import Strand
 from genomix.data.frequencies import complement_order, kmer_frequencies
+from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
-from genomix.evaluate import drawn_together
 from genomix.nn.classifier import Classifier
 from genomix.nn.composition import bounded
 
@@ -34,7 +31,6 @@ POWERS = (1.0, 0.5)
 """Frequencies as they are, or their square roots, which even out the variances of rare and common k-mers; neither is better everywhere."""
 FOLDS = 5
 MOST_RECORDS = 6_000
-_MOST_ITERATIONS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +118,11 @@ def _choose(shares: np.ndarray, labels: np.ndarray, judged: np.ndarray, truth: n
 def _fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: float) -> _Fit:
     """A class without records gets the lowest logit there is."""
     scaler = StandardScaler().fit(features)
-    model = LogisticRegression(C=strength, max_iter=_MOST_ITERATIONS)
-    # One thread: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is one more regularisation
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few records a class are what they are
-        if len(np.unique(labels)) < 2:
-            coefficients, intercept, known = np.zeros((1, features.shape[1])), np.zeros(1), np.unique(labels)
-        else:
-            model.fit(scaler.transform(features), labels, sample_weight=weights[labels])
-            coefficients, intercept, known = model.coef_, model.intercept_, model.classes_
+    if len(np.unique(labels)) < 2:
+        coefficients, intercept, known = np.zeros((1, features.shape[1])), np.zeros(1), np.unique(labels)
+    else:
+        [model] = regularised(scaler.transform(features), labels, (strength,), weights[labels])
+        coefficients, intercept, known = model.coef_, model.intercept_, model.classes_
     if len(known) == 2:  # one row then, the second class's margin over the first
         coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-intercept[0], intercept[0]]) / 2
     weight = np.zeros((features.shape[1], len(weights)), dtype=np.float32)

@@ -19,12 +19,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
 from genomix.data.batches import Batch, TrainingBatches
 from genomix.errors import DataError, Interrupted, SettingsError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
-from genomix.train.average import AveragedWeights
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import History
 from genomix.train.settings import TrainSettings
@@ -74,7 +74,7 @@ class Training:
     start: dict[str, Any]
     """Of a run that starts from another model's weights: which, for its provenance."""
     progress: Progress
-    average: AveragedWeights
+    average: AveragedModel
     """What is validated."""
     composition: Tensor | None
     """What the composition branch is to say of each record of the dataset in training, [record, class]; None leaves it to the branch."""
@@ -90,7 +90,7 @@ class Training:
         return {
             "fingerprint": self.fingerprint,
             "model": self.model.state_dict(),
-            "average": self.average.network.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
@@ -99,7 +99,7 @@ class Training:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.average.network.load_state_dict(state["average"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.progress = Progress(**state["progress"])
@@ -155,7 +155,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             loss = _step(training, parts)
             progress.step += 1
             progress.losses, progress.counted = progress.losses + loss, progress.counted + 1
-            training.average.update(training.network, progress.step)
+            training.average.update_parameters(training.network)
             seconds = time.perf_counter() - started
             history.step(
                 progress.step,
@@ -177,7 +177,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     if progress.waited >= settings.patience:
         _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
     if validate is None:
-        training.best, progress.best_step = _weights(training.average.network), progress.step
+        training.best, progress.best_step = _weights(training.average.module), progress.step
     _save(training)
 
 
@@ -249,16 +249,17 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
         figures = validate()
     except FloatingPointError as error:
         raise _diverged(f"after step {progress.step}: {error}") from error
-    gain, learnt = progress.best_loss - figures["loss"], _has_learnt(progress)
+    # Processes have losses, and averages of the head's norm, of their own: the first one decides for all, or one would stop and the others wait for it.
+    figures, learnt = training.fabric.broadcast((figures, _take_mean_loss(progress)))
+    gain = progress.best_loss - figures["loss"]
     better = gain > 0
     if better:
         progress.best_loss, progress.best_step = figures["loss"], progress.step
-        training.best = _weights(training.average.network)
+        training.best = _weights(training.average.module)
     if gain > _NOTICEABLE:
         progress.waited = 0
     elif learnt:
         progress.waited += 1
-    progress.losses, progress.counted = 0.0, 0
     history.validation(progress.step, progress.epoch, figures, best=better)
 
 
@@ -268,11 +269,15 @@ _LEARNT = 0.8
 """Fraction of its first value to which the training loss has fallen in a network that has learnt something."""
 
 
-def _has_learnt(progress: Progress) -> bool:
-    """Whether a validation loss that does not fall tells of learning by heart: where order matters, nothing falls for hundreds of steps, then all does."""
+def _take_mean_loss(progress: Progress) -> bool:
+    """Close the account of training losses since the last validation; True where they have fallen far enough to say that something was learnt.
+
+    Only then does a validation loss that does not fall tell of learning by heart: where order matters, nothing falls for hundreds of steps, then all does.
+    """
     if not progress.counted:
         return False
     mean = progress.losses / progress.counted
+    progress.losses, progress.counted = 0.0, 0
     if progress.first_loss is None:
         progress.first_loss = mean
     return mean < _LEARNT * progress.first_loss

@@ -64,7 +64,7 @@ class MaskedBatches(TrainingBatches):
             tokens.append(tokenize(shown, self.tokenizer, circular=ring))
             words.append(self.words(codes, hidden, ring=ring))
             rings.append(ring)
-        parts = similar_lengths(np.array([len(ids) for ids in tokens]), self.token_budget)
+        parts = similar_lengths(np.array([len(ids) for ids in tokens]), token_budget=self.token_budget, max_records=self.max_records)
         return [
             collate([tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist())._replace(
                 labels=_side_by_side([words[i] for i in part])

@@ -178,7 +178,7 @@ def _prepare(
 def _validation(training: Training, trial: MaskedBatches) -> Callable[[], dict[str, float]]:
     """Reads the held-out records, always with the same bases hidden."""
 
-    network = training.average.network
+    network = training.average.module
     assert isinstance(network, Reconstructor), "what pretraining trains"
     update = MaskedUpdate(network)
 

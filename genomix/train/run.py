@@ -16,25 +16,24 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.confidence.temperature import calibrated_log_loss
 from genomix.data.balance import class_weights
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
 from genomix.errors import SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.metrics import headline
-from genomix.metrics.calibrated import calibrated_log_loss
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.scorer import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
-from genomix.train.average import AveragedWeights
 from genomix.train.body import start_body
 from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch
 from genomix.train.history import History
 from genomix.train.loop import Progress, Training, Update, fit, resume_from_checkpoint
-from genomix.train.optim import build_optimizer, build_schedule
+from genomix.train.optim import averaged, build_optimizer, build_schedule
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
@@ -81,7 +80,7 @@ def train(
         resume_from_checkpoint(training)
     validation = dataset.indices("validation")
     scorer = Scorer(
-        training.average.network,
+        training.average.module,
         bundle.tokenizer,
         max_tokens=recipe.model.max_tokens,
         strand=recipe.strand,
@@ -169,7 +168,7 @@ def assemble(
         fingerprint=fingerprint,
         start=start,
         progress=Progress(),
-        average=AveragedWeights(network, memory=settings.average),
+        average=averaged(network, memory=settings.average),
         composition=None if composition is None else composition.to(fabric.device),
         best={},
     )

@@ -30,6 +30,6 @@ def any_process(fabric: Fabric, *, asked: bool) -> bool:
     """Whether any process was asked to stop: they all stop at the same step, or the others would wait for it for ever."""
     if fabric.world_size == 1:
         return asked
-    votes = fabric.all_gather(torch.tensor(float(asked), device=fabric.device))
+    votes = fabric.all_reduce(torch.tensor(float(asked), device=fabric.device), reduce_op="sum")
     assert isinstance(votes, Tensor), "one tensor in, one out"
-    return bool(votes.any())
+    return bool(votes > 0)

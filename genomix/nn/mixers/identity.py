@@ -11,7 +11,7 @@ class NoMixing(nn.Module):
         self,
         source: Float[Tensor, "batch channel position"],  # noqa: ARG002 - the signature of a mixer
         values: Float[Tensor, "batch channel position"],
-        lengths: Int[Tensor, " batch"],  # noqa: ARG002
-        circular: Bool[Tensor, " batch"],  # noqa: ARG002
+        lengths: Int[Tensor, " batch"],  # noqa: ARG002 - nothing moves
+        circular: Bool[Tensor, " batch"],  # noqa: ARG002 - nothing moves
     ) -> Float[Tensor, "batch channel position"]:
         return values
