@@ -146,33 +146,66 @@ def fitted(dataset, strand="both"):
     return model, fit_composition(model, dataset, train, 3, strand=strand, seed=0, weights=np.ones(2))
 
 
+def expected_answers(branch, dataset, records, strand):
+    """From the counting of `kmer_frequencies` and the branch's fitted numbers, record by record."""
+    shares = kmer_frequencies(dataset, records, 3, strand).astype(np.float64)
+    mean, rate, weight, bias = (getattr(branch, name).numpy().astype(np.float64) for name in ("mean", "rate", "weight", "bias"))
+    answers = []
+    for row in shares ** float(branch.power):
+        features = ((row - mean) * rate)[rate > 0]
+        if branch.level:
+            features /= np.sqrt((features**2).mean())
+        answers.append(features @ weight[rate > 0] + bias)
+    return torch.log_softmax(torch.tensor(np.array(answers)), 1).clamp(min=LEAST).float()
+
+
+@pytest.mark.parametrize("level", [False, True])
 @pytest.mark.parametrize("strand", ["both", "forward"])
-def test_the_branch_says_what_the_fitted_regression_says(dataset, strand):
-    """Against the counting of `kmer_frequencies`; records as they are and, with both strands, reversed."""
+def test_the_branch_says_what_the_fitted_regression_says(dataset, strand, level):
+    """Records as they are and, with both strands, reversed."""
     model, _ = fitted(dataset, strand)
     branch, records = model.composition, dataset.indices("test")
-    shares = torch.from_numpy(kmer_frequencies(dataset, records, 3, strand)).float()
-    expected = torch.log_softmax(shares**branch.power @ branch.weight + branch.bias, 1).clamp(min=LEAST)
+    branch.level.fill_(level)
+    expected = expected_answers(branch, dataset, records, strand)
     codes = [np.asarray(dataset.codes(int(record))) for record in records]
     assert torch.allclose(branch(batch_of(codes, circular=False)[0]), expected, atol=1e-4)
     turned = branch(batch_of([3 - each[::-1] for each in codes], circular=False)[0])
     assert torch.allclose(turned, expected, atol=1e-4) == (strand == "both")
 
 
+@pytest.mark.parametrize("level", [False, True])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_it_equals_scikit_learn(classes):
+def test_it_equals_scikit_learn(classes, level):
     rng = np.random.default_rng(0)
     features, labels = rng.dirichlet(np.ones(64), 60).astype(np.float32), np.arange(60) % classes
     weights = rng.uniform(0.5, 2, classes)
-    found = torch.softmax(torch.from_numpy(fitting._fit(features, labels, weights, 0.1).logits(features)), 1).numpy()
+    [fit] = fitting._fits(features, labels, weights, fitting._Form(1.0, level), (0.1,))
+    found = torch.softmax(torch.from_numpy(fit.logits(features)), 1).numpy()
     standard = (features - features.mean(0)) / features.std(0)
+    if level:
+        standard *= np.sqrt(64) / np.linalg.norm(standard, axis=1, keepdims=True)
     reference = LogisticRegression(C=0.1, max_iter=300).fit(standard, labels, sample_weight=weights[labels])
     assert found == pytest.approx(reference.predict_proba(standard), abs=1e-3)
 
 
+def test_levelling_is_chosen_where_length_would_pass_for_confidence():
+    """Two classes apart by one k-mer, counted in records of very different lengths: the short ones' frequencies are nothing but noise in all others."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(240) % 2
+    chances = np.ones((2, 64))
+    chances[1, :8] += 0.35
+    counts = np.stack([rng.multinomial(int(10 ** rng.uniform(1.7, 5)), chances[label] / chances[label].sum()) for label in labels])
+    shares = (counts / counts.sum(1, keepdims=True)).astype(np.float32)
+    parts = [(np.flatnonzero(np.arange(240) % 5 != fold), np.flatnonzero(np.arange(240) % 5 == fold)) for fold in range(5)]
+    form, _, logits = fitting._choose(shares, labels, parts, np.ones(2))
+    assert form.level
+    assert (logits.argmax(1) == labels).mean() > 0.7
+
+
 def test_unknown_kmers_and_padding_count_nowhere_and_an_answer_has_a_floor():
     branch = Composition(65, 2)
-    branch.fill(torch.randn(64, 2) * 1_000, torch.zeros(2), power=1.0, partner=torch.arange(64))
+    weight = torch.randn(64, 2) * 1_000
+    branch.fill(weight, torch.zeros(2), mean=torch.zeros(64), rate=torch.ones(64), power=1.0, level=False, partner=torch.arange(64))
     known = torch.tensor([[3, 9, 9, 60]])
     assert torch.equal(branch(known), branch(torch.tensor([[3, UNKNOWN, 9, 9, UNKNOWN, 60, PADDING, PADDING]])))
     assert branch(known).min() == LEAST
@@ -196,10 +229,7 @@ def test_in_training_a_record_is_answered_without_itself_and_its_relatives(datas
         seen[left_out] += 1
     assert (seen == 1).all()
     model, answers = fitted(dataset)
-    own = fitting.bounded(
-        torch.from_numpy(kmer_frequencies(dataset, records, 3, "both")).float() ** model.composition.power @ model.composition.weight
-        + model.composition.bias
-    )
+    own = expected_answers(model.composition, dataset, records, "both")
     assert not torch.allclose(answers[records], own, atol=1e-3)
 
 

@@ -240,7 +240,16 @@ def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tm
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["step"], progress["best_step"]) == (4, 4)
+    assert (progress["step"], progress["best_step"]) == (5, 5)
+
+
+def test_one_low_loss_among_high_ones_is_not_taken_for_the_best(dataset, tmp_path, monkeypatch):
+    figures = iter([0.6, 0.9, 0.3, 0.9, 0.5, 0.5] + [0.9] * 20)
+    monkeypatch.setattr(loop, "_take_mean_loss", lambda _: True)
+    monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 6}), tmp_path)
+    progress = last_state(tmp_path)["progress"]
+    assert (progress["best_step"], progress["best_loss"], progress["best_mean"]) == (5, 0.5, 0.5)
 
 
 def test_records_shorter_than_a_token_are_refused(dataset, tmp_path):

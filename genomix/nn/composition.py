@@ -20,27 +20,39 @@ class Composition(nn.Module):
 
     weight: Tensor
     bias: Tensor
+    mean: Tensor
+    rate: Tensor
     power: Tensor
+    level: Tensor
     partner: Tensor
 
     def __init__(self, vocabulary: int, classes: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.zeros(vocabulary - 1, classes))
         self.register_buffer("bias", torch.zeros(classes))
+        self.register_buffer("mean", torch.zeros(vocabulary - 1))
+        self.register_buffer("rate", torch.ones(vocabulary - 1))
         self.register_buffer("power", torch.ones(()))
+        self.register_buffer("level", torch.tensor(data=False))
         self.register_buffer("partner", torch.arange(vocabulary - 1))
 
-    def fill(self, weight: Tensor, bias: Tensor, *, power: float, partner: Tensor) -> None:
-        """Take over a fit on frequencies^power.
+    def fill(self, weight: Tensor, bias: Tensor, *, mean: Tensor, rate: Tensor, power: float, level: bool, partner: Tensor) -> None:
+        """Take over a fit on (frequencies^power - mean) * rate.
 
         Args:
             weight: float [token, class].
             bias: float [class].
+            mean: float [token].
+            rate: float [token], one over the standard deviation; 0 for a token that the fit leaves out.
+            level: whether the features of every record were given the same norm (see `levelled`).
             partner: int [token], each token's reverse complement; its own number where strands are counted apart.
         """
         self.weight.copy_(weight)
         self.bias.copy_(bias)
+        self.mean.copy_(mean)
+        self.rate.copy_(rate)
         self.power.fill_(power)
+        self.level.fill_(level)
         self.partner.copy_(partner)
 
     def forward(self, tokens: Int[Tensor, "batch token"]) -> Float[Tensor, "batch class"]:
@@ -50,7 +62,19 @@ class Composition(nn.Module):
         counts.scatter_add_(1, ids, counts.new_ones(()).expand(ids.shape))
         shares = counts[:, :known] / counts[:, :known].sum(1, keepdim=True).clamp(min=1)
         shares = (shares + shares[:, self.partner]) / 2
-        return bounded(torch.addmm(self.bias, shares**self.power, self.weight))
+        features = (shares**self.power - self.mean) * self.rate
+        features = torch.where(self.level, levelled(features, torch.count_nonzero(self.rate)), features)
+        return bounded(torch.addmm(self.bias, features, self.weight))
+
+
+def levelled(features: Float[Tensor, "batch feature"], count: Tensor | None = None) -> Float[Tensor, "batch feature"]:
+    """The features of every record with a mean square of one.
+
+    Args:
+        count: how many of the features count, where some are always zero.
+    """
+    number = features.new_tensor(features.shape[1]) if count is None else count.to(features.dtype)
+    return F.normalize(features, dim=1) * number.sqrt()
 
 
 def bounded(logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:

@@ -86,7 +86,11 @@ def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
     if not steps:
         return []
     chosen = min(validations, key=lambda row: row["loss"])["step"] if validations else None
-    mark = " The dashed line marks the weights that were kept, those of the lowest validation loss." if validations else ""
+    mark = (
+        " The dashed line marks the weights that were kept, those whose validation loss, averaged with the one before, is lowest."
+        if validations
+        else ""
+    )
     losses = [Curve("training", thinned([(row["step"], row["loss"]) for row in steps]), "train")]
     if validations:
         losses.append(Curve("validation", [(row["step"], row["loss"]) for row in validations], "validation"))

@@ -6,11 +6,13 @@ record gets the answer of a regression that was fitted without it and its relati
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
@@ -21,11 +23,11 @@ from genomix.data.frequencies import complement_order, kmer_frequencies
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.nn.classifier import Classifier
-from genomix.nn.composition import bounded
+from genomix.nn.composition import Composition, bounded, levelled
 
 _log = logging.getLogger(__name__)
 
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
 """scikit-learn's C: smaller is more regularised."""
 POWERS = (1.0, 0.5)
 """Frequencies as they are, or their square roots, which even out the variances of rare and common k-mers; neither is better everywhere."""
@@ -34,14 +36,48 @@ MOST_RECORDS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
+class _Form:
+    """What frequencies become before they are weighed.
+
+    Args:
+        level: give every record's standardised features the same norm. A short record's frequencies are noisy, far from the mean in all directions, and
+            would be answered with a confidence that only its length has earned; where all records are alike long the norm carries a little knowledge.
+    """
+
+    power: float
+    level: bool
+
+    def applied(self, standardised: np.ndarray) -> np.ndarray:
+        return levelled(torch.from_numpy(standardised)).numpy() if self.level else standardised
+
+
+@dataclass(frozen=True, slots=True)
 class _Fit:
-    """Logistic regression on standardised features: logits = features @ weight + bias."""
+    """Logistic regression on standardised features."""
 
-    weight: np.ndarray
-    bias: np.ndarray
+    form: _Form
+    scaler: StandardScaler
+    model: LogisticRegression | None
+    """None where the records were all of one class, `only`."""
+    only: int
+    classes: int
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        return features @ self.weight + self.bias
+    def logits(self, shares: np.ndarray) -> np.ndarray:
+        weight, bias = self.linear()
+        return self.form.applied(self.scaler.transform(shares**self.form.power)) @ weight + bias
+
+    def linear(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weight [feature, class] and bias [class], float32; a class without records gets the lowest logit there is."""
+        weight = np.zeros((len(self.scaler.mean_), self.classes), dtype=np.float32)
+        bias = np.full(self.classes, -50.0, dtype=np.float32)
+        if self.model is None:
+            bias[self.only] = 0.0
+            return weight, bias
+        coefficients, intercept, known = self.model.coef_, self.model.intercept_, self.model.classes_
+        if len(known) == 2:  # one row then, the second class's margin over the first
+            coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-intercept[0], intercept[0]]) / 2
+        weight[:, known], bias[known] = coefficients.T, intercept
+        return weight, bias
 
 
 def fit_composition(
@@ -49,8 +85,8 @@ def fit_composition(
 ) -> Tensor | None:
     """Fit the model's composition branch on the training records, and give what it should say of each of them while the rest is trained.
 
-    How strongly to regularise, and whether to take square roots, is decided by the log loss on the validation split, or on a fold of the training
-    records where there is none.
+    How strongly to regularise, and what to make of the frequencies, is decided by the log loss on training records left out (relatives stay together) and
+    on the validation split.
 
     Args:
         weights: float64 [class], how much a record of each class counts.
@@ -64,34 +100,52 @@ def fit_composition(
     folds = _folds(dataset, sample)
     if folds is None:
         return None
-    labels, shares = dataset.label_ids[sample], kmer_frequencies(dataset, sample, k, strand)
-    validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
-    if len(validation):
-        power, strength = _choose(shares, labels, kmer_frequencies(dataset, validation, k, strand), dataset.label_ids[validation], weights)
-    else:
-        kept, left_out = folds[0]
-        power, strength = _choose(shares[kept], labels[kept], shares[left_out], labels[left_out], weights)
-    features = shares**power
-    whole = _fit(features, labels, weights, strength)
-    answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
-    for kept, left_out in folds:
-        known = left_out[np.isin(labels[left_out], labels[kept])]  # of a class that was left out whole nothing can be said: all are equal
-        answers[sample[known]] = _fit(features[kept], labels[kept], weights, strength).logits(features[known])
-    rest = np.setdiff1d(records, sample)
-    for some in np.array_split(rest, -(-len(rest) // 1024) or 1):  # not in the sample: the whole fit has not seen them
-        answers[some] = whole.logits(kmer_frequencies(dataset, some, k, strand) ** power)
     partner = complement_order(k) if strand == "both" else np.arange(4**k)
-    model.composition.fill(torch.from_numpy(whole.weight), torch.from_numpy(whole.bias), power=power, partner=torch.from_numpy(partner))
+    columns = np.flatnonzero(np.arange(4**k) <= partner)  # the others would be repeated
+    everything = np.arange(len(sample))
+
+    def shares(chosen: np.ndarray) -> np.ndarray:
+        return kmer_frequencies(dataset, chosen, k, strand)[:, columns]
+
+    validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
+    table = shares(np.concatenate([sample, validation]))
+    labels = dataset.label_ids[np.concatenate([sample, validation])]
+    parts = [*folds, (everything, len(sample) + np.arange(len(validation)))]
+    form, strength, logits = _choose(table, labels, parts, weights)
+    answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
+    answers[sample] = logits[everything]
+    [whole] = _fits(table[everything], labels[everything], weights, form, (strength,))
+    rest = np.setdiff1d(records, sample)
+    for some in (rest[start : start + 1024] for start in range(0, len(rest), 1024)):  # not in the sample: the whole fit has not seen them
+        answers[some] = whole.logits(shares(some))
+    _fill(model.composition, whole, columns, partner)
     result = bounded(torch.from_numpy(answers))
-    chosen = result[torch.from_numpy(sample), torch.from_numpy(labels)]
+    chosen = result[torch.from_numpy(sample), torch.from_numpy(labels[everything])]
     _log.info(
-        "composition: %d-mer frequencies%s, C = %g, log loss %.3f on training records left out",
+        "composition: %d-mer frequencies%s%s, C = %g, log loss %.3f on training records left out",
         k,
-        "" if power == 1 else " (square roots)",
+        "" if form.power == 1 else ", square roots",
+        ", levelled" if form.level else "",
         strength,
         -float(chosen.mean()),
     )
     return result
+
+
+def _fill(composition: Composition, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
+    weight, bias = whole.linear()
+    of_all = np.zeros((len(partner), weight.shape[1]), dtype=np.float32)
+    mean, rate = np.zeros(len(partner)), np.zeros(len(partner))  # a column that is left out comes to nothing
+    of_all[columns], mean[columns], rate[columns] = weight, whole.scaler.mean_, 1 / whole.scaler.scale_
+    composition.fill(
+        torch.from_numpy(of_all),
+        torch.from_numpy(bias),
+        mean=torch.from_numpy(mean),
+        rate=torch.from_numpy(rate),
+        power=whole.form.power,
+        level=whole.form.level,
+        partner=torch.from_numpy(partner),
+    )
 
 
 def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
@@ -104,29 +158,40 @@ def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.n
     return list(StratifiedGroupKFold(count).split(records, labels, together))
 
 
-def _choose(shares: np.ndarray, labels: np.ndarray, judged: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """(power, C) of the lowest log loss, each record weighted by its class."""
+def _choose(
+    shares: np.ndarray, labels: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+) -> tuple[_Form, float, np.ndarray]:
+    """(form, C, logits [record, class]) of the lowest log loss, each record weighted by its class.
 
-    def log_loss(choice: tuple[float, float]) -> float:
-        power, strength = choice
-        answers = bounded(torch.from_numpy(_fit(shares**power, labels, weights, strength).logits(judged**power)))
-        return -float(answers[torch.arange(len(truth)), torch.from_numpy(truth)].double().numpy() @ weights[truth])
+    Args:
+        parts: (kept, left out) positions; the logits of a record are those of the part that leaves it out.
+    """
+    best: tuple[float, _Form, float, np.ndarray] | None = None
+    for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
+        logits = np.zeros((len(STRENGTHS), len(labels), len(weights)), dtype=np.float32)
+        for kept, left_out in parts:
+            known = left_out[
+                np.isin(labels[left_out], labels[kept])
+            ]  # of a class that was left out whole nothing can be said: all are equal
+            if len(known):
+                for place, fit in enumerate(_fits(shares[kept], labels[kept], weights, form, STRENGTHS)):
+                    logits[place, known] = fit.logits(shares[known])
+        for strength, answers in zip(STRENGTHS, logits, strict=True):
+            said = bounded(torch.from_numpy(answers))[torch.arange(len(labels)), torch.from_numpy(labels)]
+            loss = -float(said.double().numpy() @ weights[labels])
+            if best is None or loss < best[0]:
+                best = loss, form, strength, answers
+    assert best is not None
+    return best[1:]
 
-    return min(product(POWERS, STRENGTHS), key=log_loss)
 
-
-def _fit(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength: float) -> _Fit:
-    """A class without records gets the lowest logit there is."""
-    scaler = StandardScaler().fit(features)
-    if len(np.unique(labels)) < 2:
-        coefficients, intercept, known = np.zeros((1, features.shape[1])), np.zeros(1), np.unique(labels)
-    else:
-        [model] = regularised(scaler.transform(features), labels, (strength,), weights[labels])
-        coefficients, intercept, known = model.coef_, model.intercept_, model.classes_
-    if len(known) == 2:  # one row then, the second class's margin over the first
-        coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-intercept[0], intercept[0]]) / 2
-    weight = np.zeros((features.shape[1], len(weights)), dtype=np.float32)
-    weight[:, known] = (coefficients / scaler.scale_).T
-    bias = np.full(len(weights), -50.0, dtype=np.float32)
-    bias[known] = intercept - (coefficients / scaler.scale_) @ scaler.mean_
-    return _Fit(weight, bias)
+def _fits(shares: np.ndarray, labels: np.ndarray, weights: np.ndarray, form: _Form, strengths: tuple[float, ...]) -> Iterator[_Fit]:
+    """A fit for each strength, from the smallest."""
+    scaler = StandardScaler().fit(shares**form.power)
+    known = np.unique(labels)
+    if len(known) < 2:
+        yield from [_Fit(form, scaler, None, int(known[0]), len(weights))] * len(strengths)
+        return
+    features = form.applied(scaler.transform(shares**form.power))
+    for model in regularised(features, labels, strengths, weights[labels]):
+        yield _Fit(form, scaler, model, int(known[0]), len(weights))

@@ -42,10 +42,14 @@ class Progress:
     step: int = 0
     """Updates made so far."""
     best_loss: float = math.inf
-    """Lowest validation loss so far."""
+    """Validation loss of the weights to keep so far, those whose `best_mean` is lowest."""
+    best_mean: float = math.inf
+    """Mean of their validation loss and the one before: with few validation records, one low loss among high ones is luck."""
     best_step: int = 0
+    last_loss: float | None = None
+    """At the last validation."""
     waited: int = 0
-    """Validations since it fell noticeably, those left out at which the network had not yet learnt anything."""
+    """Validations since that mean fell noticeably, those left out at which the network had not yet learnt anything."""
     losses: float = 0.0
     """Sum of the training losses since the last validation."""
     counted: int = 0
@@ -79,7 +83,7 @@ class Training:
     composition: Tensor | None
     """What the composition branch is to say of each record of the dataset in training, [record, class]; None leaves it to the branch."""
     best: dict[str, Tensor]
-    """Weights with the lowest validation loss."""
+    """Weights to keep so far (see `Progress.best_mean`)."""
 
     @property
     def learning_rate(self) -> float:
@@ -251,10 +255,12 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
         raise _diverged(f"after step {progress.step}: {error}") from error
     # Processes have losses, and averages of the head's norm, of their own: the first one decides for all, or one would stop and the others wait for it.
     figures, learnt = training.fabric.broadcast((figures, _take_mean_loss(progress)))
-    gain = progress.best_loss - figures["loss"]
+    loss = figures["loss"]
+    mean = loss if progress.last_loss is None else (progress.last_loss + loss) / 2
+    progress.last_loss, gain = loss, progress.best_mean - mean
     better = gain > 0
     if better:
-        progress.best_loss, progress.best_step = figures["loss"], progress.step
+        progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
         training.best = _weights(training.average.module)
     if gain > _NOTICEABLE:
         progress.waited = 0
