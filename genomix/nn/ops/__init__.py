@@ -64,9 +64,3 @@ def link_mix_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Gradients for the values and the weights of `link_mix`, from that of its result."""
     return _gradient(grad.contiguous(), values, weights, lengths, circular, list(offsets))
-
-
-def implementations() -> dict[str, str]:
-    """Device type -> the implementation that runs there, for `genomix doctor`."""
-    name = "slices (plain torch, hand-written backward)"
-    return {"cpu": name, "cuda": name}

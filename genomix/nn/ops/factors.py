@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genomix.nn.ops import chunked, native
+from genomix.nn.ops.native import compiled
 from genomix.nn.ops.problem import Problem
 
 
@@ -71,3 +72,8 @@ def _implementation(problem: Problem) -> Any:
 def _autocast(device: str) -> dict[str, Any]:
     enabled = torch.is_autocast_enabled(device)
     return {"enabled": enabled, "dtype": torch.get_autocast_dtype(device)} if enabled else {"enabled": False}
+
+
+def implementations() -> dict[str, str]:
+    """Device type -> what computes a factor there in float32, for `genomix doctor`."""
+    return {"cpu": "compiled C" if compiled.library() else "plain torch (no compiled C)", "cuda": "plain torch"}

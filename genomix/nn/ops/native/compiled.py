@@ -16,6 +16,7 @@ from platformdirs import user_cache_path
 _log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "factor.c"
+_HEADER = Path(__file__).parent / "vectors.h"
 SWITCH = "GENOMIX_NATIVE"
 """Environment variable; 0 leaves the factor to plain torch."""
 _FLAGS = ("-O3", "-ffast-math", "-fno-finite-math-only", "-shared", "-fPIC", "-w")  # a score that is not finite must stay so
@@ -46,7 +47,7 @@ def _cached(compiler: str | None) -> Path:
     Raises:
         OSError: there is no compiler, or it failed.
     """
-    source = SOURCE.read_bytes()
+    source = SOURCE.read_bytes() + _HEADER.read_bytes()
     name = hashlib.sha256(source + "\n".join([*_FLAGS, _processor()]).encode()).hexdigest()[:16]
     path = user_cache_path("genomix") / "native" / f"factor-{name}.so"
     if path.is_file():

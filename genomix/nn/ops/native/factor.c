@@ -6,25 +6,9 @@
    perceptron's hidden layer exists for one tile only. The code is plain C with the compiler's vector types: the width of the vectors follows from what it is
    compiled for. Tiles are independent of each other; callers run ranges of them in threads. */
 
-#include <stdint.h>
-#include <string.h>
+#include "vectors.h"
 
-#if defined(__AVX512F__)
-#define LANES 16
-#elif defined(__AVX__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-#define VECTORS 2
-#define TILE (LANES * VECTORS)
-#define ROWS 8        /* rows that a product works on at a time: with VECTORS of each, what fits into the registers */
 #define MOST_LINKS 64 /* the caller sees to it */
-
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 typedef struct {
     int64_t records, width, channels, sources, hidden, heads, links;
@@ -41,123 +25,13 @@ typedef struct {
     float *weights;          /* work space, [record][head link][width] */
 } Factor;
 
-/* Links of one tile: those whose values lie in one piece are read where they are, the others place by place. */
+/* What the links of one tile read: rows of values, `stride` apart, and a row of weights for each head, `head_stride` apart. */
 typedef struct {
-    int whole;   /* no link of the tile is in two pieces */
     int count;
     int link[MOST_LINKS];
-    int64_t shift[MOST_LINKS];
+    const float *from[MOST_LINKS], *weight[MOST_LINKS];
+    int64_t stride[MOST_LINKS], head_stride[MOST_LINKS];
 } Links;
-
-static inline vec load(const float *from) { return *(const vec *)from; }
-static inline void store(float *to, vec value) { *(vec *)to = value; }
-static inline vec splat(float value) { return value - (vec){0}; }
-static inline vec pick(ivec where, vec yes, vec no) { return (vec)((where & (ivec)yes) | (~where & (ivec)no)); }
-static inline int64_t padded(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
-
-/* ---- GELU ------------------------------------------------------------------------------------------------------------------------------------ */
-
-/* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| <= 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7. */
-static inline vec normal(vec x) {
-    vec c = pick(x < 5.0f, x, splat(5.0f));
-    c = pick(c > -5.0f, c, splat(-5.0f));
-    vec s = c * c * 0.08f - 1.0f;
-    vec p = splat(6.087127145e-04f);
-    p = p * s - 1.613260411e-03f;
-    p = p * s + 1.722840300e-03f;
-    p = p * s - 2.685586923e-03f;
-    p = p * s + 6.410467655e-03f;
-    p = p * s - 1.116432856e-02f;
-    p = p * s + 1.640219494e-02f;
-    p = p * s - 2.326865689e-02f;
-    p = p * s + 3.144216793e-02f;
-    p = p * s - 4.044260671e-02f;
-    p = p * s + 5.152052266e-02f;
-    p = p * s - 7.029628065e-02f;
-    p = p * s + 1.413637876e-01f;
-    return pick(c > -5.0f, 0.5f + c * p, splat(0.0f)); /* -1e9 must come to nothing */
-}
-
-/* e^x for x in [-87, 0]: 2^whole times a polynomial (Taylor's, of 2^f), f in [-1/2, 1/2]. */
-static inline vec exponential(vec x) {
-    vec scaled = x * 1.44269504f;
-    ivec whole = __builtin_convertvector(scaled - 0.5f, ivec); /* towards zero, that is up */
-    vec f = scaled - __builtin_convertvector(whole, vec);
-    vec p = splat(1.535336188e-4f);
-    p = p * f + 1.339887440e-3f;
-    p = p * f + 9.618437357e-3f;
-    p = p * f + 5.550332471e-2f;
-    p = p * f + 2.402264791e-1f;
-    p = p * f + 6.931472029e-1f;
-    p = p * f + 1.0f;
-    return p * (vec)((whole + 127) << 23);
-}
-
-/* phi(x), the derivative of Phi. */
-static inline vec bell(vec x) {
-    vec square = x * x;
-    return 0.39894228f * exponential(-0.5f * pick(square < 170.0f, square, splat(170.0f)));
-}
-
-/* ---- products of small matrices -------------------------------------------------------------------------------------------------------------- */
-
-/* out[r][tile] = start[r] + sum over k of weight[r][k] in[k][tile], for R rows. */
-#define PRODUCT(R)                                                                                                                                  \
-    static inline void product_##R(float *out, const float *weight, int64_t depth, const float *start, const float *in) {                           \
-        vec sum[R][VECTORS];                                                                                                                        \
-        EACH(r, R) EACH(v, VECTORS) sum[r][v] = splat(start ? start[r] : 0.0f);                                                                     \
-        for (int64_t k = 0; k < depth; k++) {                                                                                                       \
-            vec x[VECTORS];                                                                                                                         \
-            EACH(v, VECTORS) x[v] = load(in + k * TILE + v * LANES);                                                                                \
-            EACH(r, R) EACH(v, VECTORS) sum[r][v] += weight[r * depth + k] * x[v];                                                                  \
-        }                                                                                                                                           \
-        EACH(r, R) EACH(v, VECTORS) store(out + r * TILE + v * LANES, sum[r][v]);                                                                   \
-    }
-PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6) PRODUCT(7) PRODUCT(8)
-
-static void product(float *out, const float *weight, const float *start, const float *in, int64_t rows, int64_t depth) {
-    for (int64_t r = 0; r < rows; r += ROWS) {
-        const float *from = weight + r * depth, *first = start ? start + r : 0;
-        float *to = out + r * TILE;
-        switch (rows - r) {
-        case 1: product_1(to, from, depth, first, in); break;
-        case 2: product_2(to, from, depth, first, in); break;
-        case 3: product_3(to, from, depth, first, in); break;
-        case 4: product_4(to, from, depth, first, in); break;
-        case 5: product_5(to, from, depth, first, in); break;
-        case 6: product_6(to, from, depth, first, in); break;
-        case 7: product_7(to, from, depth, first, in); break;
-        default: product_8(to, from, depth, first, in);
-        }
-    }
-}
-
-/* sum[r][k] += sum over the tile of left[r][t] turned[t][k], for ROWS rows and V vectors of columns. */
-#define OUTER(V)                                                                                                                                    \
-    static inline void outer_##V(float *sum, const float *left, const float *turned, int64_t columns) {                                             \
-        vec s[ROWS][V];                                                                                                                             \
-        EACH(r, ROWS) EACH(v, V) s[r][v] = load(sum + r * columns + v * LANES);                                                                     \
-        for (int t = 0; t < TILE; t++) {                                                                                                            \
-            vec x[V];                                                                                                                               \
-            EACH(v, V) x[v] = load(turned + t * columns + v * LANES);                                                                               \
-            EACH(r, ROWS) EACH(v, V) s[r][v] += left[r * TILE + t] * x[v];                                                                          \
-        }                                                                                                                                           \
-        EACH(r, ROWS) EACH(v, V) store(sum + r * columns + v * LANES, s[r][v]);                                                                     \
-    }
-OUTER(1) OUTER(2)
-
-/* `rows` is rounded up to ROWS and `columns` is a multiple of LANES. */
-static void outer(float *sum, const float *left, const float *turned, int64_t rows, int64_t columns) {
-    for (int64_t r = 0; r < rows; r += ROWS) {
-        int64_t k = 0;
-        for (; k + 2 * LANES <= columns; k += 2 * LANES) outer_2(sum + r * columns + k, left + r * TILE, turned + k, columns);
-        for (; k < columns; k += LANES) outer_1(sum + r * columns + k, left + r * TILE, turned + k, columns);
-    }
-}
-
-static void add_rows(float *sum, const float *rows, int64_t count) {
-    for (int64_t r = 0; r < count; r++) EACH(v, VECTORS) store(sum + r * LANES, load(sum + r * LANES) + load(rows + r * TILE + v * LANES));
-}
 
 /* ---- tiles ----------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -182,113 +56,103 @@ static void turn(float *turned, const float *tile, int64_t rows, int64_t columns
         for (int t = 0; t < TILE; t++) turned[t * columns + r] = tile[r * TILE + t];
 }
 
-/* The position that `place` is in a record, or -1 where there is none. */
-static inline int64_t position(int64_t place, int64_t length, int circular) {
-    if (place >= 0 && place < length) return place;
-    if (!circular) return -1;
-    return place < 0 ? place + length : place - length; /* a link is shorter than its record */
+/* Rows of a tile whose positions begin at `first`, where that may be outside of the record: beyond a ring's end it goes round, beyond a line's are zeros. */
+static const float *gather(float *tile, const float *rows, int64_t stride, int64_t number, int64_t first, int64_t count, int64_t length, int circular) {
+    memset(tile, 0, number * TILE * sizeof(float));
+    for (int64_t turn = circular ? -length : 0; turn <= (circular ? length : 0); turn += length) {
+        int64_t begin = first + turn < 0 ? 0 : first + turn, end = first + turn + count < length ? first + turn + count : length;
+        for (int64_t r = 0; r < number && begin < end; r++)
+            memcpy(tile + r * TILE + begin - first - turn, rows + r * stride + begin, (end - begin) * sizeof(float));
+    }
+    return tile;
 }
 
-/* Where the links of a tile lead; with sign -1, where they come from. */
-static Links find_links(const Factor *f, int64_t start, int64_t count, int64_t length, int circular, int sign) {
-    Links found = {.whole = count == TILE, .count = 0};
-    for (int l = 0; l < f->links; l++) {
-        int64_t offset = sign * f->offsets[l];
-        if (offset >= length || -offset >= length) continue;
-        int64_t first = start + offset;
-        if (circular) first = position(first, length, 1);
-        if (first >= 0 && first + TILE <= length) {
-            found.link[found.count] = l;
-            found.shift[found.count++] = first - start;
-        } else if (circular || (first < length && first + TILE > 0)) found.whole = 0;
+/* Where the links of a tile lead (sign 1) or come from (sign -1). `weights` are the tile's (sign 1) or the record's, and are then read where the link starts. */
+static Links find_links(const Factor *f, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int circular, int sign,
+                        float *spare) {
+    Links found = {.count = 0};
+    for (int64_t l = 0; l < f->links; l++) {
+        int64_t first = start + sign * f->offsets[l], i = found.count;
+        if (f->offsets[l] >= length || -f->offsets[l] >= length || (!circular && (first >= length || first + count <= 0))) continue;
+        int64_t place = first < 0 ? first + length : first >= length ? first - length : first; /* a link is shorter than its record */
+        int whole = count == TILE && place + TILE <= length && (circular || place == first);
+        found.link[i] = l;
+        found.from[i] = whole ? values + place : gather(spare, values, f->width, f->channels, first, count, length, circular);
+        found.stride[i] = whole ? f->width : TILE;
+        spare += whole ? 0 : f->channels * TILE;
+        if (sign > 0) {
+            found.weight[i] = weights + l * TILE;
+            found.head_stride[i] = f->links * TILE;
+        } else {
+            const float *row = weights + l * f->width;
+            found.weight[i] = whole ? row + place : gather(spare, row, f->links * f->width, f->heads, first, count, length, circular);
+            found.head_stride[i] = whole ? f->links * f->width : TILE;
+            spare += whole ? 0 : f->heads * TILE;
+        }
+        found.count++;
     }
     return found;
 }
 
-/* out = values + links, C rows of one head. The weights of a link lie `stride` apart; in the backward pass they are read where the link starts. */
+/* out = values + links for C rows of head h, beginning with row c. */
 #define MIX(C)                                                                                                                                      \
-    static inline void mix_##C(float *out, const float *values, int64_t width, const Links *links, const float *weights, int64_t stride, int sign) { \
+    static inline void mix_##C(float *out, int64_t out_stride, const float *values, int64_t stride, const Links *links, int64_t c, int64_t h) {     \
         vec sum[C][VECTORS];                                                                                                                        \
-        EACH(c, C) EACH(v, VECTORS) sum[c][v] = load(values + c * width + v * LANES);                                                               \
+        EACH(r, C) EACH(v, VECTORS) sum[r][v] = load(values + (c + r) * stride + v * LANES);                                                        \
         for (int l = 0; l < links->count; l++) {                                                                                                    \
-            const float *from = values + links->shift[l], *weight = weights + links->link[l] * stride + (sign < 0 ? links->shift[l] : 0);           \
+            const float *from = links->from[l] + c * links->stride[l], *weight = links->weight[l] + h * links->head_stride[l];                      \
+            int64_t apart = links->stride[l];                                                                                                       \
             EACH(v, VECTORS) {                                                                                                                      \
                 vec w = load(weight + v * LANES);                                                                                                   \
-                EACH(c, C) sum[c][v] += w * load(from + c * width + v * LANES);                                                                     \
+                EACH(r, C) sum[r][v] += w * load(from + r * apart + v * LANES);                                                                     \
             }                                                                                                                                       \
         }                                                                                                                                           \
-        EACH(c, C) EACH(v, VECTORS) store(out + c * width + v * LANES, sum[c][v]);                                                                  \
+        EACH(r, C) EACH(v, VECTORS) store(out + (c + r) * out_stride + v * LANES, sum[r][v]);                                                       \
     }
-MIX(1) MIX(8)
+MIX(1) MIX(2) MIX(4) MIX(8)
 
-/* The same for one row, place by place. */
-static void mix_row(const Factor *f, float *out, const float *values, int64_t start, int64_t count, int64_t length, int circular, const float *weights,
-                    int64_t stride, int sign) {
-    for (int64_t t = 0; t < count; t++) {
-        float sum = values[start + t];
-        for (int l = 0; l < f->links; l++) {
-            int64_t offset = sign * f->offsets[l];
-            if (offset >= length || -offset >= length) continue;
-            int64_t place = position(start + t + offset, length, circular);
-            if (place >= 0) sum += weights[l * stride + (sign < 0 ? place : t)] * values[place];
-        }
-        out[start + t] = sum;
-    }
-}
-
-/* Mix a tile of one record. The link weights are the tile's (sign 1) or the whole record's (sign -1). */
-static void mix(const Factor *f, float *out, const float *values, int64_t start, int64_t count, int64_t length, int circular, const float *weights, int sign) {
-    Links links = find_links(f, start, count, length, circular, sign);
-    int64_t size = f->channels / f->heads, stride = sign < 0 ? f->width : TILE;
+/* Mix a tile of one record. */
+static void mix(const Factor *f, float *out, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int circular, int sign,
+                float *spare) {
+    int64_t size = f->channels / f->heads, whole = count == TILE;
+    float *tile = spare, *result = tile + f->channels * TILE;
+    Links links = find_links(f, values, weights, start, count, length, circular, sign, result + f->channels * TILE);
+    if (!whole) take(tile, values, f->width, start, count, f->channels);
+    const float *from = whole ? values + start : tile;
+    float *to = whole ? out + start : result;
+    int64_t stride = whole ? f->width : TILE;
     for (int64_t h = 0; h < f->heads; h++) {
-        const float *of_head = weights + h * f->links * stride;
         int64_t c = h * size, end = c + size;
-        const float *weight = of_head + (sign < 0 ? start : 0);
-        if (links.whole) {
-            for (; c + 8 <= end; c += 8) mix_8(out + c * f->width + start, values + c * f->width + start, f->width, &links, weight, stride, sign);
-            for (; c < end; c++) mix_1(out + c * f->width + start, values + c * f->width + start, f->width, &links, weight, stride, sign);
-        }
-        for (; c < end; c++) mix_row(f, out + c * f->width, values + c * f->width, start, count, length, circular, of_head, stride, sign);
+        for (; c + 8 <= end; c += 8) mix_8(to, stride, from, stride, &links, c, h);
+        for (; c + 4 <= end; c += 4) mix_4(to, stride, from, stride, &links, c, h);
+        for (; c + 2 <= end; c += 2) mix_2(to, stride, from, stride, &links, c, h);
+        for (; c < end; c++) mix_1(to, stride, from, stride, &links, c, h);
     }
+    if (!whole) give(out, result, f->width, start, count, f->channels);
 }
 
 #define WEIGH(L)                                                                                                                                    \
-    static inline void weigh_##L(float *out, const float *grad, const float *values, int64_t width, int64_t size, const Links *links, int first) {  \
+    static inline void weigh_##L(float *out, const float *grad, const Links *links, int first, int64_t c, int64_t size) {                           \
         vec sum[L][VECTORS] = {0};                                                                                                                  \
-        for (int64_t c = 0; c < size; c++) {                                                                                                        \
+        for (int64_t end = c + size; c < end; c++) {                                                                                                \
             vec g[VECTORS];                                                                                                                         \
             EACH(v, VECTORS) g[v] = load(grad + c * TILE + v * LANES);                                                                              \
-            EACH(l, L) EACH(v, VECTORS) sum[l][v] += g[v] * load(values + c * width + links->shift[first + l] + v * LANES);                         \
+            EACH(l, L) EACH(v, VECTORS) sum[l][v] += g[v] * load(links->from[first + l] + c * links->stride[first + l] + v * LANES);                \
         }                                                                                                                                           \
         EACH(l, L) EACH(v, VECTORS) store(out + links->link[first + l] * TILE + v * LANES, sum[l][v]);                                              \
     }
 WEIGH(1) WEIGH(4)
 
 /* Gradient of a tile's link weights: out[head link][tile] = sum over the head's channels of grad[c][t] v[c][t + offset]. */
-static void weigh(const Factor *f, float *out, const float *grad, const float *values, int64_t start, int64_t count, int64_t length, int circular) {
-    Links links = find_links(f, start, count, length, circular, 1);
+static void weigh(const Factor *f, float *out, const float *grad, const float *values, int64_t start, int64_t count, int64_t length, int circular, float *spare) {
+    Links links = find_links(f, values, out, start, count, length, circular, 1, spare);
     int64_t size = f->channels / f->heads;
     memset(out, 0, f->heads * f->links * TILE * sizeof(float));
     for (int64_t h = 0; h < f->heads; h++) {
-        const float *g = grad + h * size * TILE, *v = values + h * size * f->width;
         float *of_head = out + h * f->links * TILE;
-        if (links.whole) {
-            int l = 0;
-            for (; l + 4 <= links.count; l += 4) weigh_4(of_head, g, v + start, f->width, size, &links, l);
-            for (; l < links.count; l++) weigh_1(of_head, g, v + start, f->width, size, &links, l);
-            continue;
-        }
-        for (int l = 0; l < f->links; l++) {
-            int64_t offset = f->offsets[l];
-            if (offset >= length || -offset >= length) continue;
-            for (int64_t t = 0; t < count; t++) {
-                int64_t place = position(start + t + offset, length, circular);
-                float sum = 0;
-                if (place >= 0)
-                    for (int64_t c = 0; c < size; c++) sum += g[c * TILE + t] * v[c * f->width + place];
-                of_head[l * TILE + t] = sum;
-            }
-        }
+        int l = 0;
+        for (; l + 4 <= links.count; l += 4) weigh_4(of_head, grad, &links, l, h * size, size);
+        for (; l < links.count; l++) weigh_1(of_head, grad, &links, l, h * size, size);
     }
 }
 
@@ -299,7 +163,8 @@ int64_t tile_size(void) { return TILE; }
 /* Floats of work space that a thread needs; the sums of `backward` lie at its start (see there). */
 int64_t work_size(const Factor *f) {
     int64_t hidden = padded(f->hidden, ROWS), outputs = padded(f->heads * f->links, LANES), sources = padded(f->sources, LANES);
-    return hidden * (sources + outputs + LANES) + outputs * LANES + TILE * (4 * hidden + 3 * outputs + 3 * sources + f->channels);
+    int64_t spare = f->values ? f->channels * (f->links + 2) + f->heads * f->links : 0;
+    return hidden * (sources + outputs + LANES) + outputs * LANES + TILE * (4 * hidden + 3 * outputs + 3 * sources + f->channels + spare);
 }
 
 /* Go through tiles first .. last - 1 of all records' tiles, counted one record after the other. */
@@ -312,7 +177,7 @@ int64_t work_size(const Factor *f) {
 /* The result at the tiles' positions. */
 static void forward_tiles(const Factor *f, float *out, int64_t first, int64_t last, float *work) {
     int64_t outputs = f->heads * f->links;
-    float *x = work, *hidden = x + f->sources * TILE, *weights = hidden + padded(f->hidden, ROWS) * TILE;
+    float *x = work, *hidden = x + f->sources * TILE, *weights = hidden + padded(f->hidden, ROWS) * TILE, *spare = weights + outputs * TILE;
     FOR_TILES(f, first, last) {
         int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
         take(x, f->source + record * f->sources * f->width, f->width, start, count, f->sources);
@@ -323,7 +188,7 @@ static void forward_tiles(const Factor *f, float *out, int64_t first, int64_t la
         }
         product(weights, f->w2, f->b2, hidden, outputs, f->hidden);
         if (!f->values) give(out + record * outputs * f->width, weights, f->width, start, count, outputs);
-        else mix(f, out + record * f->channels * f->width, f->values + record * f->channels * f->width, start, count, length, circular, weights, 1);
+        else mix(f, out + record * f->channels * f->width, f->values + record * f->channels * f->width, weights, start, count, length, circular, 1, spare);
     }
 }
 
@@ -336,7 +201,7 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
     float *x = bias2 + columns2 * LANES, *turned = x + columns1 * TILE, *grad_x = turned + columns1 * TILE;
     float *hidden = grad_x + columns1 * TILE, *slope = hidden + rows * TILE, *grad_hidden = slope + rows * TILE;
     float *weights = grad_hidden + rows * TILE, *grad_weights = weights + columns2 * TILE, *turned_weights = grad_weights + columns2 * TILE;
-    float *g = turned_weights + columns2 * TILE;
+    float *g = turned_weights + columns2 * TILE, *spare = g + f->channels * TILE;
     memset(work, 0, work_size(f) * sizeof(float));
     FOR_TILES(f, first, last) {
         int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
@@ -352,7 +217,7 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
             product(weights, f->w2, f->b2, hidden, outputs, f->hidden);
             give(f->weights + record * outputs * f->width, weights, f->width, start, count, outputs);
             take(g, f->grad + record * f->channels * f->width, f->width, start, count, f->channels);
-            weigh(f, grad_weights, g, f->values + record * f->channels * f->width, start, count, length, circular);
+            weigh(f, grad_weights, g, f->values + record * f->channels * f->width, start, count, length, circular, spare);
         }
         product(grad_hidden, f->w2t, 0, grad_weights, f->hidden, outputs);
         for (int64_t i = 0; i < f->hidden * TILE; i += LANES) store(grad_hidden + i, load(grad_hidden + i) * load(slope + i));
@@ -368,11 +233,11 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
 }
 
 /* Gradient of the values at the tiles' positions, once `backward` has seen all tiles: every value takes from the positions that link to it. */
-static void backward_values_tiles(const Factor *f, float *grad_values, int64_t first, int64_t last) {
+static void backward_values_tiles(const Factor *f, float *grad_values, int64_t first, int64_t last, float *work) {
     FOR_TILES(f, first, last) {
         int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
-        mix(f, grad_values + record * f->channels * f->width, f->grad + record * f->channels * f->width, start, count, length, circular,
-            f->weights + record * f->heads * f->links * f->width, -1);
+        mix(f, grad_values + record * f->channels * f->width, f->grad + record * f->channels * f->width,
+            f->weights + record * f->heads * f->links * f->width, start, count, length, circular, -1, work);
     }
 }
 
@@ -397,7 +262,6 @@ void backward(const Factor *f, float *grad_source, const int64_t *borders, int64
 }
 
 void backward_values(const Factor *f, float *grad_values, const int64_t *borders, int64_t parts, float *work) {
-    (void)work;
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int64_t p = 0; p < parts; p++) backward_values_tiles(f, grad_values, borders[p], borders[p + 1]);
+    for (int64_t p = 0; p < parts; p++) backward_values_tiles(f, grad_values, borders[p], borders[p + 1], work + p * work_size(f));
 }
