@@ -31,9 +31,8 @@ class PublishedMixer(torch.nn.Module):
 
     @staticmethod
     def rowwise(layers: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        first, _, last = layers
-        hidden = torch.nn.functional.gelu(torch.nn.functional.linear(x, first.weight, first.bias))
-        return torch.nn.functional.linear(hidden, last.weight, last.bias)
+        hidden = torch.nn.functional.gelu(torch.nn.functional.linear(x, layers.first.weight, layers.first.bias))
+        return torch.nn.functional.linear(hidden, layers.last.weight, layers.last.bias)
 
 
 def both(length: int, dtype: torch.dtype) -> tuple:

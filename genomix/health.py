@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
-from genomix.nn.ops import implementations
+from genomix.nn.ops.factors import implementations
 from genomix.resources import resource_folder
 
 DISTRIBUTION = "genomix-paramixer"
@@ -25,13 +25,13 @@ class Device:
 
     Attributes:
         memory: in bytes; None where the system doesn't tell.
-        link_mix: which implementation of the mixing operator runs there.
+        factors: what computes a Paramixer's factors there.
     """
 
     name: str
     description: str
     memory: int | None
-    link_mix: str
+    factors: str
 
 
 @dataclass(slots=True)

@@ -166,7 +166,7 @@ def test_doctor_tells_what_it_found_as_json(capsys):
     assert code == (1 if found["problems"] else 0)
     assert {"python", "torch"} <= found["versions"].keys()
     assert found["devices"][0]["name"] == "cpu"
-    assert found["devices"][0]["link_mix"]
+    assert found["devices"][0]["factors"]
     assert {"tiny", "base", "long", "cvpr22"} <= set(found["presets"])
     assert Path(found["temporary_folder"]).is_dir()
 

@@ -127,8 +127,8 @@ def test_static_links_are_computed_ones_that_never_change(protocol, circular):
     static.value.load_state_dict(computed.value.state_dict())
     with torch.no_grad():
         for from_data, constant in zip(computed.factors, static.factors, strict=True):
-            from_data[-1].weight.zero_()
-            constant.weight.copy_(from_data[-1].bias[:, None])
+            from_data.last.weight.zero_()
+            constant.weight.copy_(from_data.last.bias[:, None])
     source, values = hidden_of(50)
     assert torch.allclose(mix(static, source, values, circular=circular), mix(computed, source, values, circular=circular), atol=1e-12)
 

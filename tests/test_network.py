@@ -76,8 +76,8 @@ def dense_linear(layer, x):
 
 
 def dense_perceptron(layers, x):
-    hidden = dense_linear(layers[0], x)
-    return dense_linear(layers[-1], hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2))))
+    hidden = dense_linear(layers.first, x)
+    return dense_linear(layers.last, hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2))))
 
 
 def dense_norm(layer, x):
@@ -101,7 +101,7 @@ def dense_mixer(mixer, x, shape, *, circular):
     n, heads = len(x), shape.block.mixer.heads
     v = dense_perceptron(mixer.value, x) if shape.block.mixer.value_hidden else dense_linear(mixer.value, x)
     for perceptron, offsets in zip(mixer.factors, link_offsets(shape.block.mixer.protocol, n, shape.block.mixer.links), strict=False):
-        full = len(perceptron[-1].bias) // heads
+        full = len(perceptron.last.bias) // heads
         weights = dense_perceptron(perceptron, x).view(n, heads, full)[:, :, : len(offsets)]
         parts = v.chunk(heads, dim=1)
         v = torch.cat([dense_factor(weights[:, h], offsets, n, circular=circular) @ parts[h] + parts[h] for h in range(heads)], dim=1)
@@ -115,7 +115,7 @@ def dense_block(block, x, shape, *, circular):
         gate = dense_linear(block.gate[0], source)
         mixed = dense_linear(block.out, mixed * gate * torch.sigmoid(gate))
     x = x + mixed if shape.block.residual else mixed
-    return x if block.feed_forward is None else x + dense_perceptron(block.feed_forward[1:], dense_norm(block.feed_forward[0], x))
+    return x if block.feed_forward is None else x + dense_perceptron(block.feed_forward[1], dense_norm(block.feed_forward[0], x))
 
 
 def dense_stem(stem, x, *, circular):

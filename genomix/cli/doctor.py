@@ -29,7 +29,7 @@ def _report(health: "Health") -> str:
             *(f"{name:<20}{version}" for name, version in health.versions.items()),
             f"{'cores, threads':<20}{health.cores}, {health.threads}",
             *(
-                f"{device.name:<20}{device.description}, {_gigabytes(device.memory)}; link_mix: {device.link_mix}"
+                f"{device.name:<20}{device.description}, {_gigabytes(device.memory)}; factors: {device.factors}"
                 for device in health.devices
             ),
             f"{'presets':<20}{', '.join(health.presets)}",

@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from genomix.nn.layers import ChannelNorm, Pointwise, perceptron
+from genomix.nn.layers import ChannelNorm, Perceptron, Pointwise
 from genomix.nn.mixers import MixerSettings, build_mixer
 
 
@@ -61,4 +61,4 @@ class Block(nn.Module):
         if not settings.feed_forward:
             return None
         norm = ChannelNorm(channels) if settings.norm else nn.Identity()
-        return nn.Sequential(norm, *perceptron(channels, settings.feed_forward, channels))
+        return nn.Sequential(norm, Perceptron(channels, settings.feed_forward, channels))

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from genomix.nn.ops.factors import perceptron
+
 
 class Pointwise(nn.Linear):
     """A linear layer over the channels of every position."""
@@ -13,9 +15,20 @@ class Pointwise(nn.Linear):
         return torch.baddbmm(self.bias[None, :, None], self.weight.expand(len(hidden), -1, -1), hidden)
 
 
-def perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Linear-GELU-Linear over the channels of every position."""
-    return nn.Sequential(Pointwise(inputs, hidden), nn.GELU(), Pointwise(hidden, outputs))
+class Perceptron(nn.Module):
+    """Linear-GELU-Linear over the channels of every position; its hidden layer is not kept for the backward pass."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.first, self.last = Pointwise(inputs, hidden), Pointwise(hidden, outputs)
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """w1 [hidden, input], b1 [hidden], w2 [output, hidden], b2 [output]."""
+        return self.first.weight, self.first.bias, self.last.weight, self.last.bias
+
+    def forward(self, hidden: Float[Tensor, "batch inputs position"]) -> Float[Tensor, "batch outputs position"]:
+        return perceptron(hidden, self.weights)
 
 
 class ChannelNorm(nn.Module):

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.embedding import PatchEmbedding
-from genomix.nn.layers import ChannelNorm, perceptron
+from genomix.nn.layers import ChannelNorm, Perceptron
 
 
 class Reconstructor(nn.Module):
@@ -29,7 +29,7 @@ class Reconstructor(nn.Module):
         for name in {name for name, _ in self.network.named_children()} - set(Classifier.BODY):
             delattr(self.network, name)
         hidden, guess = 2 * settings.channels, len(frequencies)
-        self.head = nn.Sequential(ChannelNorm(settings.channels), *perceptron(settings.channels, hidden, guess))
+        self.head = nn.Sequential(ChannelNorm(settings.channels), Perceptron(settings.channels, hidden, guess))
         last = self.head[-1]
         assert isinstance(last, nn.Linear), "a perceptron ends with one"
         nn.init.normal_(last.weight, std=0.1 / hidden**0.5)

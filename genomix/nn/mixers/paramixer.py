@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from genomix.nn.layers import Pointwise, perceptron
+from genomix.nn.layers import Perceptron, Pointwise
 from genomix.nn.links import factor_reach, link_offsets
 from genomix.nn.mixers.settings import MixerSettings
 from genomix.nn.ops import link_mix
+from genomix.nn.ops.factors import factor as mix_factor
 
 
 class Paramixer(nn.Module):
@@ -31,7 +32,7 @@ class Paramixer(nn.Module):
         self.offsets = link_offsets(settings.protocol, max_length, settings.links)
         self.reach = factor_reach(settings.protocol, len(self.offsets), settings.links)
         hidden = settings.value_hidden
-        self.value = perceptron(channels, hidden, channels) if hidden else Pointwise(channels, channels)
+        self.value = Perceptron(channels, hidden, channels) if hidden else Pointwise(channels, channels)
         self.factors = nn.ModuleList(_factor(channels, len(links), settings) for links in self.offsets)
 
     def forward(
@@ -42,15 +43,19 @@ class Paramixer(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
         """Mix `values`, with link weights computed from `source`. A record shorter than a factor's reach passes it unchanged."""
-        mixed = self.value(values)
+        mixed, source = self.value(values), source.contiguous()
         batch, _, width = mixed.shape
         longest = int(lengths.max())
         for factor, offsets, reach in zip(self.factors, self.offsets, self.reach, strict=True):
             if longest <= reach:
                 break
-            weights = factor(source).view(batch, self.heads, len(offsets), width)
             taking_part = torch.where(lengths > reach, lengths, 0)
-            mixed = mixed + link_mix(mixed, weights, taking_part, circular, offsets)
+            if isinstance(factor, StaticWeights):
+                weights = factor(source).view(batch, self.heads, len(offsets), width)
+                mixed = mixed + link_mix(mixed, weights, taking_part, circular, offsets)
+            else:
+                assert isinstance(factor, Perceptron)
+                mixed = mix_factor(source, mixed, factor.weights, taking_part, circular, offsets, heads=self.heads)
         return mixed
 
 
@@ -67,12 +72,12 @@ class StaticWeights(nn.Module):
         return self.weight.expand(len(source), -1, source.shape[2])
 
 
-def _factor(channels: int, links: int, settings: MixerSettings) -> nn.Module:
+def _factor(channels: int, links: int, settings: MixerSettings) -> Perceptron | StaticWeights:
     """The perceptron f_m, or the constants in its place: a position's channels -> the weights of its links, for every head."""
     if settings.weights == "static":
         return StaticWeights(links, settings)
-    last = Pointwise(settings.hidden, settings.heads * links)
+    perceptron = Perceptron(channels, settings.hidden, settings.heads * links)
     if settings.start == "average":
-        nn.init.normal_(last.weight, std=0.5 / settings.hidden**0.5 / links)
-        nn.init.constant_(last.bias, 0.5 / links)
-    return nn.Sequential(Pointwise(channels, settings.hidden), nn.GELU(), last)
+        nn.init.normal_(perceptron.last.weight, std=0.5 / settings.hidden**0.5 / links)
+        nn.init.constant_(perceptron.last.bias, 0.5 / links)
+    return perceptron

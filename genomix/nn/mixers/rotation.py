@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from genomix.nn.layers import ChannelNorm, perceptron, positions_inside
+from genomix.nn.layers import ChannelNorm, Perceptron, positions_inside
 from genomix.nn.mixers.settings import MixerSettings
 from genomix.nn.mixers.shifts import shifted
 
@@ -30,7 +30,7 @@ class Rotation(nn.Module):
                 f"a rotation mixer of {max_length} positions has {self.groups} groups of channels, and there are {channels} channels"
             )
         self.layers = nn.ModuleList(
-            nn.Sequential(ChannelNorm(channels), *perceptron(channels, settings.hidden, channels)) for _ in range(self.groups - 1)
+            nn.Sequential(ChannelNorm(channels), Perceptron(channels, settings.hidden, channels)) for _ in range(self.groups - 1)
         )
 
     def forward(

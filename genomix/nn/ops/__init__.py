@@ -59,7 +59,8 @@ def link_mix(
     return _operator(values, weights, lengths, circular, list(offsets))
 
 
-def implementations() -> dict[str, str]:
-    """Device type -> the implementation that runs there, for `genomix doctor`."""
-    name = "slices (plain torch, hand-written backward)"
-    return {"cpu": name, "cuda": name}
+def link_mix_gradients(
+    grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Gradients for the values and the weights of `link_mix`, from that of its result."""
+    return _gradient(grad.contiguous(), values, weights, lengths, circular, list(offsets))

@@ -1,0 +1,66 @@
+"""The factor in plain torch, on any device and in any precision: the perceptron runs over a stretch of positions at a time, and again in the backward pass."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genomix.nn.ops import link_mix, link_mix_gradients
+from genomix.nn.ops.problem import Problem
+
+STRETCH = 4096
+"""Positions, counted over all records of the batch: their hidden layer stays in a CPU's cache, and is a fraction of what the values take."""
+
+
+def forward(problem: Problem) -> Tensor:
+    """See `genomix.nn.ops.factors`."""
+    outputs = _outputs(problem)
+    if problem.values is None:
+        return outputs
+    return problem.values + link_mix(problem.values, _by_link(outputs, problem), problem.lengths, problem.circular, problem.offsets)
+
+
+def backward(grad: Tensor, problem: Problem) -> tuple[Tensor | None, ...]:
+    """Gradients of the source, the values and the perceptron's w1, b1, w2, b2."""
+    if problem.values is None:
+        return _of_perceptron(grad, problem, None)
+    weights = _by_link(_outputs(problem), problem)
+    values, grad = problem.values.to(weights.dtype), grad.to(weights.dtype)
+    grad_values, grad_weights = link_mix_gradients(grad, values, weights, problem.lengths, problem.circular, problem.offsets)
+    return _of_perceptron(grad_weights.flatten(1, 2), problem, grad + grad_values)
+
+
+def _of_perceptron(grad: Tensor, problem: Problem, grad_values: Tensor | None) -> tuple[Tensor | None, ...]:
+    """All gradients, from that of the perceptron's outputs."""
+    grad_source = torch.empty_like(problem.source)
+    sums = [torch.zeros_like(tensor) for tensor in problem.perceptron]
+    for stretch in _stretches(problem.source):
+        with torch.enable_grad():
+            inputs = [tensor.detach().requires_grad_() for tensor in (problem.source[:, :, stretch], *problem.perceptron)]
+            found = torch.autograd.grad(_perceptron(*inputs), inputs, grad[:, :, stretch])
+        grad_source[:, :, stretch] = found[0]
+        for total, part in zip(sums, found[1:], strict=True):
+            total.add_(part)
+    return grad_source, grad_values, *sums
+
+
+def _outputs(problem: Problem) -> Tensor:
+    """Of the perceptron, [batch, output, position]."""
+    return torch.cat([_perceptron(problem.source[:, :, stretch], *problem.perceptron) for stretch in _stretches(problem.source)], dim=2)
+
+
+def _by_link(outputs: Tensor, problem: Problem) -> Tensor:
+    """[batch, head, link, position]."""
+    return outputs.unflatten(1, (problem.heads, len(problem.offsets)))
+
+
+def _perceptron(source: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    hidden = F.gelu(torch.baddbmm(b1[:, None], w1.expand(len(source), -1, -1), source))
+    return torch.baddbmm(b2[:, None], w2.expand(len(source), -1, -1), hidden)
+
+
+def _stretches(source: Tensor) -> Iterator[slice]:
+    batch, _, width = source.shape
+    size = max(1, STRETCH // batch) if source.device.type == "cpu" else max(1, 16 * STRETCH // batch)
+    return (slice(start, min(width, start + size)) for start in range(0, width, size))

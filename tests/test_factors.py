@@ -1,0 +1,175 @@
+"""One suite for both implementations of a factor, held against its formula by plain autograd in float64."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from genomix.nn.ops import chunked, native, reference
+from genomix.nn.ops import factors as operations
+from genomix.nn.ops.native import compiled
+from genomix.nn.ops.problem import Problem
+
+WIDTHS = [(1, [1, 1, 1]), (33, [33, 1, 20]), (257, [257, 256, 65]), (1000, [1000, 64, 0])]
+SHAPES = [(32, 32, 128, 1), (64, 64, 16, 4), (5, 3, 7, 1), (6, 9, 17, 3), (1, 1, 1, 1), (70, 70, 33, 10), (16, 4, 9, 1)]
+"""Channels, source channels, hidden width, heads."""
+OFFSETS = [(0, 1, -1, 2, 4, -8, 64, 100, -300), (0,), (1, 1, 512, -512, 999)]
+
+
+def problem(shape, width, lengths, offsets, dtype=torch.float32):
+    channels, sources, hidden, heads = shape
+    generator = torch.Generator().manual_seed(0)
+    links = len(offsets)
+
+    def drawn(*size):
+        return torch.randn(*size, generator=generator).to(dtype)
+
+    perceptron = (
+        drawn(hidden, sources) / sources**0.5,
+        drawn(hidden),
+        drawn(heads * links, hidden) / hidden**0.5 / links,
+        drawn(heads * links) / links,
+    )
+    batch = len(lengths)
+    rings = torch.arange(batch) % 2 == 0
+    return Problem(drawn(batch, sources, width), drawn(batch, channels, width), perceptron, torch.tensor(lengths), rings, offsets, heads)
+
+
+def by_formula(given, grad):
+    """The result and all gradients, by plain autograd in float64."""
+    inputs = [tensor.double().requires_grad_() for tensor in (given.source, given.values, *given.perceptron)]
+    source, values, w1, b1, w2, b2 = inputs
+    outputs = (w2 @ F.gelu(w1 @ source + b1[:, None]) + b2[:, None]).unflatten(1, (given.heads, len(given.offsets)))
+    result = values + reference.link_mix(values, outputs, given.lengths, given.circular, given.offsets)
+    return [result.detach(), *torch.autograd.grad(result, inputs, grad.double())]
+
+
+def assert_close(found, expected, tolerance):
+    for ours, exact in zip(found, expected, strict=True):
+        assert (ours.double() - exact).abs().max() <= tolerance * exact.abs().max().clamp(min=0.1)
+
+
+@pytest.fixture
+def compiled_factor():
+    if compiled.library() is None:
+        pytest.skip("no C compiler here")
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("offsets", OFFSETS)
+@pytest.mark.parametrize(("width", "lengths"), WIDTHS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.usefixtures("compiled_factor", "threads")
+def test_the_compiled_factor_is_its_formula(shape, width, lengths, offsets):
+    given = problem(shape, width, lengths, offsets)
+    grad = torch.randn(given.values.shape, generator=torch.Generator().manual_seed(1))
+    assert native.serves(given)
+    assert_close([native.forward(given), *native.backward(grad, given)], by_formula(given, grad), 5e-6)
+
+
+@pytest.mark.parametrize("stretch", [3, 50, 4096])
+@pytest.mark.parametrize(("width", "lengths"), WIDTHS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_factor_in_plain_torch_is_its_formula(shape, width, lengths, stretch, monkeypatch):
+    monkeypatch.setattr(chunked, "STRETCH", stretch)
+    given = problem(shape, width, lengths, OFFSETS[0], torch.float64)
+    grad = torch.randn(given.values.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    assert_close([chunked.forward(given), *chunked.backward(grad, given)], by_formula(given, grad), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["native", "chunked"])
+def test_a_perceptron_alone(name, monkeypatch, request):
+    """Through autograd, as the layers call it."""
+    if name == "native":
+        request.getfixturevalue("compiled_factor")
+    else:
+        monkeypatch.setattr(native, "serves", lambda _: False)
+    torch.manual_seed(0)
+    inputs = [torch.randn(size, requires_grad=True) for size in [(2, 5, 150), (9, 5), (9,), (70, 9), (70,)]]
+    found = operations.perceptron(inputs[0], tuple(inputs[1:]))
+    source, w1, b1, w2, b2 = inputs
+    expected = w2 @ F.gelu(w1 @ source + b1[:, None]) + b2[:, None]
+    grad = torch.randn(expected.shape)
+    assert_close(
+        [found, *torch.autograd.grad(found, inputs, grad)],
+        [part.double() for part in (expected, *torch.autograd.grad(expected, inputs, grad))],
+        5e-6,
+    )
+
+
+@pytest.mark.usefixtures("compiled_factor")
+def test_large_inputs_and_what_is_not_finite():
+    """GELU far out is the identity and zero, and a score that is not finite must stay so: it is what ends a diverged run."""
+    wide = torch.tensor([[[-1e30, -100.0, -6.0, -5.0, -1e-4, 0.0, 1e-4, 5.0, 6.0, 100.0, 1e30]]])
+    one, none = torch.ones(1, 1), torch.zeros(1)
+    found = operations.perceptron(wide, (one, none, one, none))
+    assert torch.allclose(found, F.gelu(wide), rtol=1e-6, atol=2e-5)
+    inputs = wide[..., 1:-1].clone().requires_grad_()
+    exact = wide[..., 1:-1].clone().requires_grad_()
+    [slope] = torch.autograd.grad(operations.perceptron(inputs, (one, none, one, none)).sum(), [inputs])
+    [expected] = torch.autograd.grad(F.gelu(exact).sum(), [exact])
+    assert torch.allclose(slope, expected, atol=2e-6)
+    for odd in (torch.nan, torch.inf):
+        assert not torch.isfinite(operations.perceptron(torch.tensor([[[1.0, odd, 2.0]]]), (one, none, one, none))).all()
+
+
+def test_other_precisions_and_too_many_links_go_to_plain_torch():
+    given = problem((4, 4, 4, 1), 80, [80], (0, 1))
+    assert not native.serves(problem((4, 4, 4, 1), 80, [80], (0, 1), torch.float64))
+    assert not native.serves(problem((4, 4, 4, 1), 80, [80], tuple(range(native.MOST_LINKS + 1))))
+    assert native.serves(given) == (compiled.library() is not None)
+
+
+@pytest.mark.parametrize("spoiled", ["switched off", "no compiler", "broken compiler"])
+def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if spoiled == "switched off":
+        monkeypatch.setenv(compiled.SWITCH, "0")
+    else:
+        monkeypatch.setattr(compiled.shutil, "which", lambda _: None if spoiled == "no compiler" else "/bin/false")
+    compiled.library.cache_clear()
+    try:
+        given = problem((4, 4, 4, 1), 80, [80], (0, 1))
+        with caplog.at_level("INFO"):
+            found = operations.factor(
+                given.source, given.values, given.perceptron, given.lengths, given.circular, given.offsets, heads=given.heads
+            )
+            operations.factor(given.source, given.values, given.perceptron, given.lengths, given.circular, given.offsets, heads=given.heads)
+        assert_close([found], by_formula(given, torch.ones_like(found))[:1], 5e-6)
+        assert len([record for record in caplog.records if "no compiled factor" in record.message]) == (spoiled != "switched off")
+    finally:
+        compiled.library.cache_clear()
+
+
+@pytest.mark.usefixtures("compiled_factor")
+def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
+    code = "from genomix.nn.ops.native import compiled; assert compiled.library() is not None; print(compiled.library()._name)"
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = {process.communicate()[0] for process in started}
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert len(said) == 1
+    [kept] = tmp_path.rglob("*factor*")
+    assert kept.suffix == ".so"
+
+
+def test_autocast_reaches_the_backward_pass(monkeypatch):
+    """Plain torch under bfloat16: near the exact gradients, and in the parameters' own precision."""
+    monkeypatch.setattr(native, "serves", lambda _: False)
+    given = problem((8, 8, 16, 2), 100, [100, 60], (0, 1, -4))
+    inputs = [tensor.requires_grad_() for tensor in (given.source, given.values, *given.perceptron)]
+    with torch.autocast("cpu", torch.bfloat16):
+        result = operations.factor(inputs[0], inputs[1], tuple(inputs[2:]), given.lengths, given.circular, given.offsets, heads=2)
+    grads = torch.autograd.grad(result.float().square().sum() / 2, inputs)
+    assert all(grad.dtype == torch.float32 for grad in grads)
+    assert_close([result, *grads], by_formula(given, result.detach()), 0.05)
