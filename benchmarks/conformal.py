@@ -31,16 +31,17 @@ Split = tuple[np.ndarray, np.ndarray]
 """Labels [record] and probabilities [record, class] of one side."""
 
 
-def held_out(run: Path) -> tuple[str, Split, Split]:
-    """The data set's folder, and the validation and the test split as the network gives them, at temperature 1."""
+def held_out(run: Path) -> tuple[str, str, Split, Split]:
+    """The data set's name and digest, and the validation and the test split as the network gives them, at temperature 1."""
     folder = run / "dataset"
     dataset = Dataset.open(folder if folder.exists() else begun_with(run))
+    name = run.name if folder.exists() else dataset.folder.name
     scorer = raw_scorer(load_bundle(run))
     validation, test = (
         (dataset.label_ids[indices], split_probabilities(scorer, dataset, indices))
         for indices in (dataset.indices("validation"), dataset.indices("test"))
     )
-    return dataset.digest, validation, test
+    return name, dataset.digest, validation, test
 
 
 def raw_scorer(bundle: Bundle) -> Scorer:
@@ -102,9 +103,9 @@ def main() -> None:
     asked = parser.parse_args()
     results = {}
     for run in asked.runs:
-        digest, validation, test = held_out(run)
+        name, digest, validation, test = held_out(run)
         over = partitions(validation, test, asked.error, asked.partitions)
-        results[run.name] = {
+        results[name] = {
             "dataset_sha256": digest,
             "steps": json.loads((run / "provenance.json").read_text())["training"]["steps"],
             "records": {"calibration": len(validation[0]), "test": len(test[0])},
@@ -114,7 +115,7 @@ def main() -> None:
         }
         error, size, ece = (over[name]["mean"] for name in ("observed_error", "size", "ece"))
         print(
-            f"{run.name}: error {error:.3f} (promised {asked.error:g}), {size:.2f} labels a set, ECE {over['ece_before']['mean']:.3f} -> {ece:.3f}"
+            f"{name}: error {error:.3f} (promised {asked.error:g}), {size:.2f} labels a set, ECE {over['ece_before']['mean']:.3f} -> {ece:.3f}"
         )
     mean = float(np.mean([each["over_partitions"]["observed_error"]["mean"] for each in results.values()]))
     kept = PROMISED[0] <= mean <= PROMISED[1]
