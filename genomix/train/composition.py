@@ -170,9 +170,8 @@ def _choose(
     for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
         logits = np.zeros((len(STRENGTHS), len(labels), len(weights)), dtype=np.float32)
         for kept, left_out in parts:
-            known = left_out[
-                np.isin(labels[left_out], labels[kept])
-            ]  # of a class that was left out whole nothing can be said: all are equal
+            # Of a class that was left out whole nothing can be said: all are equal.
+            known = left_out[np.isin(labels[left_out], labels[kept])]
             if len(known):
                 for place, fit in enumerate(_fits(shares[kept], labels[kept], weights, form, STRENGTHS)):
                     logits[place, known] = fit.logits(shares[known])

@@ -33,7 +33,7 @@ def library() -> ctypes.CDLL | None:
         path = _cached(compiler)
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
-        _log.info("no compiled factor (%s): plain torch does its work, about a third as fast", error)
+        _log.info("no compiled factor (%s): plain torch does its work, more slowly", error)
         return None
     loaded.work_size.argtypes, loaded.work_size.restype, loaded.tile_size.restype = [ctypes.c_void_p], ctypes.c_int64, ctypes.c_int64
     for call in (loaded.forward, loaded.backward, loaded.backward_values):
