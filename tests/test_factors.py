@@ -152,6 +152,14 @@ def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, 
 
 
 @pytest.mark.usefixtures("compiled_factor")
+def test_the_library_leaves_the_processor_as_it_was():
+    """Linked with -ffast-math it would flush subnormal numbers to zero in the whole process."""
+    operations.perceptron(torch.ones(1, 1, 8), (torch.ones(1, 1), torch.zeros(1), torch.ones(1, 1), torch.zeros(1)))
+    smallest = torch.tensor([5e-324], dtype=torch.float64)
+    assert (smallest * torch.ones(1)).item() > 0
+
+
+@pytest.mark.usefixtures("compiled_factor")
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
     code = "from genomix.nn.ops.native import compiled; assert compiled.library() is not None; print(compiled.library()._name)"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -170,7 +170,7 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
     batches = masked_batches(unlabelled)
     frequencies = word_frequencies(batches)
     network = Reconstructor(MODEL.model_copy(update={"max_tokens": 128}), 65, torch.from_numpy(frequencies).float()).eval()
-    torch.nn.init.zeros_(network.head[-1].weight)
+    torch.nn.init.zeros_(network.head[-1].last.weight)
     total = asked = 0
     for batch in (part for parts in batches.epoch(0) for part in parts):
         words = int((batch.labels >= 0).sum())

@@ -29,9 +29,8 @@ class Reconstructor(nn.Module):
         for name in {name for name, _ in self.network.named_children()} - set(Classifier.BODY):
             delattr(self.network, name)
         hidden, guess = 2 * settings.channels, len(frequencies)
-        self.head = nn.Sequential(ChannelNorm(settings.channels), Perceptron(settings.channels, hidden, guess))
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear), "a perceptron ends with one"
+        perceptron = Perceptron(settings.channels, hidden, guess)
+        self.head, last = nn.Sequential(ChannelNorm(settings.channels), perceptron), perceptron.last
         nn.init.normal_(last.weight, std=0.1 / hidden**0.5)
         with torch.no_grad():
             last.bias.copy_(frequencies.log())

@@ -19,7 +19,8 @@ SOURCE = Path(__file__).parent / "factor.c"
 _HEADER = Path(__file__).parent / "vectors.h"
 SWITCH = "GENOMIX_NATIVE"
 """Environment variable; 0 leaves the factor to plain torch."""
-_FLAGS = ("-O3", "-ffast-math", "-fno-finite-math-only", "-shared", "-fPIC", "-w")  # a score that is not finite must stay so
+_FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w")
+"""Not -ffast-math: a library linked with it turns off subnormal numbers in the whole process, and takes infinity and NaN for impossible."""
 _TRIED = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))  # what compilers know differs
 
 
