@@ -179,8 +179,9 @@ def test_it_equals_scikit_learn(classes, level):
     rng = np.random.default_rng(0)
     features, labels = rng.dirichlet(np.ones(64), 60).astype(np.float32), np.arange(60) % classes
     weights = rng.uniform(0.5, 2, classes)
-    [fit] = fitting._fits(features, labels, weights, fitting._Form(1.0, level), (0.1,))
-    found = torch.softmax(torch.from_numpy(fit.logits(features)), 1).numpy()
+    table = fitting._Features.of(fitting._Form(1.0, level), features)(features)
+    [fit] = fitting._fits(table, labels, weights, (0.1,))
+    found = torch.softmax(torch.from_numpy(fit.logits(table)), 1).numpy()
     standard = (features - features.mean(0)) / features.std(0)
     if level:
         standard *= np.sqrt(64) / np.linalg.norm(standard, axis=1, keepdims=True)

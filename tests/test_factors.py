@@ -172,12 +172,20 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
 
 
 def test_autocast_reaches_the_backward_pass(monkeypatch):
-    """Plain torch under bfloat16: near the exact gradients, and in the parameters' own precision."""
+    """Plain torch under bfloat16: the backward pass computes in it too; near the exact gradients, which have the parameters' own precision."""
     monkeypatch.setattr(native, "serves", lambda _: False)
+    used = []
+    gradients = chunked.link_mix_gradients
+    monkeypatch.setattr(
+        chunked,
+        "link_mix_gradients",
+        lambda grad, values, weights, *rest: used.append(weights.dtype) or gradients(grad, values, weights, *rest),
+    )
     given = problem((8, 8, 16, 2), 100, [100, 60], (0, 1, -4))
     inputs = [tensor.requires_grad_() for tensor in (given.source, given.values, *given.perceptron)]
     with torch.autocast("cpu", torch.bfloat16):
         result = operations.factor(inputs[0], inputs[1], tuple(inputs[2:]), given.lengths, given.circular, given.offsets, heads=2)
     grads = torch.autograd.grad(result.float().square().sum() / 2, inputs)
+    assert used == [torch.bfloat16]
     assert all(grad.dtype == torch.float32 for grad in grads)
     assert_close([result, *grads], by_formula(given, result.detach()), 0.05)

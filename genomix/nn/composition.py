@@ -67,14 +67,13 @@ class Composition(nn.Module):
         return bounded(torch.addmm(self.bias, features, self.weight))
 
 
-def levelled(features: Float[Tensor, "batch feature"], count: Tensor | None = None) -> Float[Tensor, "batch feature"]:
+def levelled(features: Float[Tensor, "batch feature"], count: int | Tensor) -> Float[Tensor, "batch feature"]:
     """The features of every record with a mean square of one.
 
     Args:
-        count: how many of the features count, where some are always zero.
+        count: how many features there are, without those that are always zero.
     """
-    number = features.new_tensor(features.shape[1]) if count is None else count.to(features.dtype)
-    return F.normalize(features, dim=1) * number.sqrt()
+    return F.normalize(features, dim=1) * count**0.5
 
 
 def bounded(logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:

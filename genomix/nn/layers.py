@@ -5,14 +5,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from genomix.nn.ops.factors import perceptron
+from genomix.nn.ops.pointwise import pointwise
 
 
 class Pointwise(nn.Linear):
     """A linear layer over the channels of every position."""
 
     def forward(self, hidden: Float[Tensor, "batch inputs position"]) -> Float[Tensor, "batch outputs position"]:
-        # One product a record on a weight that is not copied: two to five times as fast on a CPU as torch.matmul, which lays the channels out anew.
-        return torch.baddbmm(self.bias[None, :, None], self.weight.expand(len(hidden), -1, -1), hidden)
+        return pointwise(hidden, self.weight, self.bias)
 
 
 class Perceptron(nn.Module):

@@ -142,7 +142,9 @@ def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
         yield Caveat("note", "No validation split", "The weights of the last step were taken, without a look at records outside training.")
     if len(validations) > 2 and min(validations, key=lambda row: row["loss"]) is validations[-1]:
         yield Caveat(
-            "note", "Training may have stopped early", "The validation loss was lowest at the very end. More steps may lower it further."
+            "note",
+            "Training may have stopped early",
+            "The validation loss was still falling at the very end. More steps may lower it further.",
         )
 
 

@@ -47,28 +47,39 @@ class _Form:
     power: float
     level: bool
 
-    def applied(self, standardised: np.ndarray) -> np.ndarray:
-        return levelled(torch.from_numpy(standardised)).numpy() if self.level else standardised
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """Frequencies in a form, standardised as some records' were."""
+
+    form: _Form
+    scaler: StandardScaler
+
+    @classmethod
+    def of(cls, form: _Form, shares: np.ndarray) -> "_Features":
+        return cls(form, StandardScaler().fit(shares**form.power))
+
+    def __call__(self, shares: np.ndarray) -> np.ndarray:
+        standardised = self.scaler.transform(shares**self.form.power)
+        return levelled(torch.from_numpy(standardised), standardised.shape[1]).numpy() if self.form.level else standardised
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """Logistic regression on standardised features."""
+    """Logistic regression on features."""
 
-    form: _Form
-    scaler: StandardScaler
     model: LogisticRegression | None
     """None where the records were all of one class, `only`."""
     only: int
     classes: int
 
-    def logits(self, shares: np.ndarray) -> np.ndarray:
-        weight, bias = self.linear()
-        return self.form.applied(self.scaler.transform(shares**self.form.power)) @ weight + bias
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        weight, bias = self.linear(features.shape[1])
+        return features @ weight + bias
 
-    def linear(self) -> tuple[np.ndarray, np.ndarray]:
+    def linear(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Weight [feature, class] and bias [class], float32; a class without records gets the lowest logit there is."""
-        weight = np.zeros((len(self.scaler.mean_), self.classes), dtype=np.float32)
+        weight = np.zeros((count, self.classes), dtype=np.float32)
         bias = np.full(self.classes, -50.0, dtype=np.float32)
         if self.model is None:
             bias[self.only] = 0.0
@@ -114,11 +125,12 @@ def fit_composition(
     form, strength, logits = _choose(table, labels, parts, weights)
     answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
     answers[sample] = logits[everything]
-    [whole] = _fits(table[everything], labels[everything], weights, form, (strength,))
+    features = _Features.of(form, table[everything])
+    [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
     rest = np.setdiff1d(records, sample)
     for some in (rest[start : start + 1024] for start in range(0, len(rest), 1024)):  # not in the sample: the whole fit has not seen them
-        answers[some] = whole.logits(shares(some))
-    _fill(model.composition, whole, columns, partner)
+        answers[some] = whole.logits(features(shares(some)))
+    _fill(model.composition, features, whole, columns, partner)
     result = bounded(torch.from_numpy(answers))
     chosen = result[torch.from_numpy(sample), torch.from_numpy(labels[everything])]
     _log.info(
@@ -132,18 +144,18 @@ def fit_composition(
     return result
 
 
-def _fill(composition: Composition, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
-    weight, bias = whole.linear()
+def _fill(composition: Composition, features: _Features, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
+    weight, bias = whole.linear(len(columns))
     of_all = np.zeros((len(partner), weight.shape[1]), dtype=np.float32)
     mean, rate = np.zeros(len(partner)), np.zeros(len(partner))  # a column that is left out comes to nothing
-    of_all[columns], mean[columns], rate[columns] = weight, whole.scaler.mean_, 1 / whole.scaler.scale_
+    of_all[columns], mean[columns], rate[columns] = weight, features.scaler.mean_, 1 / features.scaler.scale_
     composition.fill(
         torch.from_numpy(of_all),
         torch.from_numpy(bias),
         mean=torch.from_numpy(mean),
         rate=torch.from_numpy(rate),
-        power=whole.form.power,
-        level=whole.form.level,
+        power=features.form.power,
+        level=features.form.level,
         partner=torch.from_numpy(partner),
     )
 
@@ -173,8 +185,10 @@ def _choose(
             # Of a class that was left out whole nothing can be said: all are equal.
             known = left_out[np.isin(labels[left_out], labels[kept])]
             if len(known):
-                for place, fit in enumerate(_fits(shares[kept], labels[kept], weights, form, STRENGTHS)):
-                    logits[place, known] = fit.logits(shares[known])
+                features = _Features.of(form, shares[kept])
+                judged = features(shares[known])
+                for place, fit in enumerate(_fits(features(shares[kept]), labels[kept], weights, STRENGTHS)):
+                    logits[place, known] = fit.logits(judged)
         for strength, answers in zip(STRENGTHS, logits, strict=True):
             said = bounded(torch.from_numpy(answers))[torch.arange(len(labels)), torch.from_numpy(labels)]
             loss = -float(said.double().numpy() @ weights[labels])
@@ -184,13 +198,11 @@ def _choose(
     return best[1:]
 
 
-def _fits(shares: np.ndarray, labels: np.ndarray, weights: np.ndarray, form: _Form, strengths: tuple[float, ...]) -> Iterator[_Fit]:
+def _fits(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strengths: tuple[float, ...]) -> Iterator[_Fit]:
     """A fit for each strength, from the smallest."""
-    scaler = StandardScaler().fit(shares**form.power)
     known = np.unique(labels)
     if len(known) < 2:
-        yield from [_Fit(form, scaler, None, int(known[0]), len(weights))] * len(strengths)
+        yield from [_Fit(None, int(known[0]), len(weights))] * len(strengths)
         return
-    features = form.applied(scaler.transform(shares**form.power))
     for model in regularised(features, labels, strengths, weights[labels]):
-        yield _Fit(form, scaler, model, int(known[0]), len(weights))
+        yield _Fit(model, int(known[0]), len(weights))

@@ -2,6 +2,7 @@
 
 `reference.py` is its definition, `cpu.py` the fast version; both keep the same contract, held by one test suite. `link_mix` is a `torch.library` operator,
 so PyTorch's dispatcher picks the implementation by device: a faster one for a device is one more `register_kernel`, and no caller changes.
+A whole factor, link perceptron included, is `factors.py`.
 """
 
 import torch

@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genomix.nn.ops import link_mix, link_mix_gradients
+from genomix.nn.ops.pointwise import pointwise
 from genomix.nn.ops.problem import Problem
 
-STRETCH = 4096
-"""Positions, counted over all records of the batch: their hidden layer stays in a CPU's cache, and is a fraction of what the values take."""
+STRETCH, ACCELERATOR_STRETCH = 4096, 65_536
+"""Positions, counted over all records of the batch: their hidden layer stays in a CPU's cache; an accelerator needs more at a time to be busy (not tuned on one)."""
 
 
 def forward(problem: Problem) -> Tensor:
@@ -56,11 +57,10 @@ def _by_link(outputs: Tensor, problem: Problem) -> Tensor:
 
 
 def _perceptron(source: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
-    hidden = F.gelu(torch.baddbmm(b1[:, None], w1.expand(len(source), -1, -1), source))
-    return torch.baddbmm(b2[:, None], w2.expand(len(source), -1, -1), hidden)
+    return pointwise(F.gelu(pointwise(source, w1, b1)), w2, b2)
 
 
 def _stretches(source: Tensor) -> Iterator[slice]:
     batch, _, width = source.shape
-    size = max(1, STRETCH // batch) if source.device.type == "cpu" else max(1, 16 * STRETCH // batch)
+    size = max(1, (STRETCH if source.device.type == "cpu" else ACCELERATOR_STRETCH) // batch)
     return (slice(start, min(width, start + size)) for start in range(0, width, size))

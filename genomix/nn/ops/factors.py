@@ -62,7 +62,7 @@ def perceptron(
     """
     batch, _, width = source.shape
     lengths, rings = torch.full((batch,), width, device=source.device), torch.zeros(batch, dtype=torch.bool, device=source.device)
-    return _Operation.apply(source, None, *weights, lengths, rings, tuple(range(len(weights[2]))), 1)
+    return _Operation.apply(source, None, *weights, lengths, rings, (), 1)
 
 
 def _implementation(problem: Problem) -> Any:

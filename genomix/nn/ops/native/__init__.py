@@ -85,7 +85,7 @@ class _Held:
             weights = None if self.values is None else _workspace("weights", self.records * len(self.w2) * self.width)
             arrays += [self.w1.t().contiguous(), self.w2.t().contiguous(), grad, weights]
         self.arrays = arrays
-        sizes = (self.records, self.width, self.channels, sources, len(self.w1), problem.heads, len(problem.offsets))
+        sizes = (self.records, self.width, self.channels, sources, len(self.w1), problem.heads, len(self.w2) // problem.heads)
         self.struct = _Factor(*sizes, *map(_address, arrays))
         self.pointer = ctypes.addressof(self.struct)
 

@@ -19,9 +19,10 @@ SOURCE = Path(__file__).parent / "factor.c"
 _HEADER = Path(__file__).parent / "vectors.h"
 SWITCH = "GENOMIX_NATIVE"
 """Environment variable; 0 leaves the factor to plain torch."""
-_FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-w")
+_FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 """Not -ffast-math: a library linked with it turns off subnormal numbers in the whole process, and takes infinity and NaN for impossible."""
-_TRIED = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))  # what compilers know differs
+_TRIED = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))
+"""One after the other: Apple's compiler knows no OpenMP, and older ones for ARM no -march=native."""
 
 
 @cache
@@ -58,12 +59,16 @@ def _cached(compiler: str | None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
+        said = []
         for extra in _TRIED:
-            found = subprocess.run([compiler, *_FLAGS, *extra, "-o", str(made), str(SOURCE)], capture_output=True, text=True, check=False)  # noqa: S603
+            command = [compiler, *_FLAGS, *extra, "-o", str(made), str(SOURCE)]
+            # No shell and nothing of a user's input: the compiler that was found, and our own file. Its failure is not ours: the next flags are tried.
+            found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
             if found.returncode == 0:
                 made.replace(path)  # whole or absent, also when several processes compile at once
                 return path
-    raise OSError(f"{compiler} could not compile it: {found.stderr.strip().splitlines()[-1] if found.stderr.strip() else found.returncode}")
+            said.append(found.stderr.strip() or f"exit code {found.returncode}")
+    raise OSError(f"{compiler} could not compile it: {said[0].splitlines()[-1]}")
 
 
 def _processor() -> str:

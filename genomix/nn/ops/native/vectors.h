@@ -30,40 +30,33 @@ static inline int64_t padded(int64_t count, int64_t multiple) { return (count + 
 
 /* ---- GELU ------------------------------------------------------------------------------------------------------------------------------------ */
 
+/* By Horner's rule, from the highest power; `degree` is a constant wherever this is inlined. */
+static inline __attribute__((always_inline)) vec polynomial(const float *from_highest, int degree, vec x) {
+    vec p = splat(from_highest[0]);
+    EACH(i, degree) p = p * x + from_highest[i + 1];
+    return p;
+}
+
 /* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| <= 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7. */
 static inline vec normal(vec x) {
+    static const float P[] = {
+        6.087127145e-04f, -1.613260411e-03f, 1.722840300e-03f, -2.685586923e-03f, 6.410467655e-03f, -1.116432856e-02f, 1.640219494e-02f,
+        -2.326865689e-02f, 3.144216793e-02f, -4.044260671e-02f, 5.152052266e-02f, -7.029628065e-02f, 1.413637876e-01f,
+    };
     vec c = pick(x < 5.0f, x, splat(5.0f));
     c = pick(c > -5.0f, c, splat(-5.0f));
-    vec s = c * c * 0.08f - 1.0f;
-    vec p = splat(6.087127145e-04f);
-    p = p * s - 1.613260411e-03f;
-    p = p * s + 1.722840300e-03f;
-    p = p * s - 2.685586923e-03f;
-    p = p * s + 6.410467655e-03f;
-    p = p * s - 1.116432856e-02f;
-    p = p * s + 1.640219494e-02f;
-    p = p * s - 2.326865689e-02f;
-    p = p * s + 3.144216793e-02f;
-    p = p * s - 4.044260671e-02f;
-    p = p * s + 5.152052266e-02f;
-    p = p * s - 7.029628065e-02f;
-    p = p * s + 1.413637876e-01f;
+    vec p = polynomial(P, 12, c * c * 0.08f - 1.0f);
     return pick(c > -5.0f, 0.5f + c * p, splat(0.0f)); /* -1e9 must come to nothing */
 }
 
 /* e^x for x in [-87, 0]: 2^whole times a polynomial (Taylor's, of 2^f), f in [-1/2, 1/2]. */
 static inline vec exponential(vec x) {
+    static const float P[] = {
+        1.535336188e-4f, 1.339887440e-3f, 9.618437357e-3f, 5.550332471e-2f, 2.402264791e-1f, 6.931472029e-1f, 1.0f,
+    };
     vec scaled = x * 1.44269504f;
     ivec whole = __builtin_convertvector(scaled - 0.5f, ivec); /* towards zero, that is up */
-    vec f = scaled - __builtin_convertvector(whole, vec);
-    vec p = splat(1.535336188e-4f);
-    p = p * f + 1.339887440e-3f;
-    p = p * f + 9.618437357e-3f;
-    p = p * f + 5.550332471e-2f;
-    p = p * f + 2.402264791e-1f;
-    p = p * f + 6.931472029e-1f;
-    p = p * f + 1.0f;
-    return p * (vec)((whole + 127) << 23);
+    return polynomial(P, 6, scaled - __builtin_convertvector(whole, vec)) * (vec)((whole + 127) << 23);
 }
 
 /* phi(x), the derivative of Phi. */
