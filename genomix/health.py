@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
-from genomix.nn.ops.factors import implementations
+from genomix.nn import ops
 from genomix.resources import resource_folder
 
 DISTRIBUTION = "genomix-paramixer"
@@ -88,13 +88,12 @@ def _check_requirement(requirement: Requirement, health: Health) -> None:
 
 
 def _devices() -> list[Device]:
-    operator = implementations()
-    devices = [Device("cpu", sysconfig.get_platform(), _main_memory(), operator["cpu"])]
+    devices = [Device("cpu", sysconfig.get_platform(), _main_memory(), ops.described("cpu"))]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory, operator["cuda"]))
+        devices.append(Device(f"cuda:{index}", properties.name, properties.total_memory, ops.described("cuda")))
     if torch.backends.mps.is_available():
-        devices.append(Device("mps", "Apple GPU", None, operator.get("mps", operator["cpu"])))
+        devices.append(Device("mps", "Apple GPU", None, ops.described("mps")))
     return devices
 
 

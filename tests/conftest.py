@@ -6,6 +6,8 @@ from pathlib import Path
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported: the tests run in parallel, and sums don't depend on the machine's cores
+# Triton's kernels run in its interpreter, on the CPU, unless the tests are started with TRITON_INTERPRET=0 on a machine with a GPU. Read when triton is imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import pytest
 from hypothesis import settings

@@ -1,4 +1,4 @@
-"""One suite for both implementations of a factor, held against its formula by plain autograd in float64."""
+"""One suite for the implementations of a factor on a CPU (Triton's is in test_ops_triton.py), held against its formula by plain autograd in float64."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genomix.nn.ops import chunked, native, reference
+from genomix.nn.ops import choice, chunked, native, reference
 from genomix.nn.ops import factors as operations
 from genomix.nn.ops.native import compiled
 from genomix.nn.ops.problem import Problem
@@ -134,7 +134,7 @@ def test_other_precisions_and_too_many_links_go_to_plain_torch():
 def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if spoiled == "switched off":
-        monkeypatch.setenv(compiled.SWITCH, "0")
+        monkeypatch.setenv(choice.VARIABLE, "torch")
     else:
         monkeypatch.setattr(compiled.shutil, "which", lambda _: None if spoiled == "no compiler" else "/bin/false")
     compiled.library.cache_clear()

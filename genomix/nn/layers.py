@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from genomix.nn.ops.factors import perceptron
+from genomix.nn import ops
 from genomix.nn.ops.pointwise import pointwise
 
 
@@ -28,7 +28,7 @@ class Perceptron(nn.Module):
         return self.first.weight, self.first.bias, self.last.weight, self.last.bias
 
     def forward(self, hidden: Float[Tensor, "batch inputs position"]) -> Float[Tensor, "batch outputs position"]:
-        return perceptron(hidden, self.weights)
+        return ops.perceptron(hidden, self.weights)
 
 
 class ChannelNorm(nn.Module):

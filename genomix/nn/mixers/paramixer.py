@@ -11,11 +11,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from genomix.nn import ops
 from genomix.nn.layers import Perceptron, Pointwise
 from genomix.nn.links import factor_reach, link_offsets
 from genomix.nn.mixers.settings import MixerSettings
-from genomix.nn.ops import link_mix
-from genomix.nn.ops.factors import factor as mix_factor
 
 
 class Paramixer(nn.Module):
@@ -52,10 +51,10 @@ class Paramixer(nn.Module):
             taking_part = torch.where(lengths > reach, lengths, 0)
             if isinstance(factor, StaticWeights):
                 weights = factor(source).view(batch, self.heads, len(offsets), width)
-                mixed = mixed + link_mix(mixed, weights, taking_part, circular, offsets)
+                mixed = mixed + ops.link_mix(mixed, weights, taking_part, circular, offsets)
             else:
                 assert isinstance(factor, Perceptron)
-                mixed = mix_factor(source, mixed, factor.weights, taking_part, circular, offsets, heads=self.heads)
+                mixed = ops.factor(source, mixed, factor.weights, taking_part, circular, offsets, heads=self.heads)
         return mixed
 
 

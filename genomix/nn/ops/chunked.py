@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genomix.nn.ops import link_mix, link_mix_gradients
+from genomix.nn.ops.mixing import link_mix, link_mix_gradients
 from genomix.nn.ops.pointwise import pointwise
 from genomix.nn.ops.problem import Problem
 

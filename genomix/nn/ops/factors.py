@@ -1,7 +1,6 @@
 """A perceptron on every position, and a whole factor of a Paramixer, as one operation each: what their hidden layers would keep for the backward pass is by far
-the largest part of a network's memory. Only the inputs are kept; the hidden layer and the link weights are computed again.
- Two implementations keep one contract: `native` (C, float32 on a CPU)
-and `chunked` (plain torch).
+the largest part of a network's memory. Only the inputs are kept; the hidden layer and the link weights are computed again. Three implementations keep one
+contract: `native` (C, float32 on a CPU), `triton.fused` (a GPU) and `chunked` (plain torch, everywhere, and for what the others can't do).
 """
 
 from typing import Any
@@ -11,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genomix.nn.ops import chunked, native
-from genomix.nn.ops.native import compiled
+from genomix.nn.ops.choice import chosen
 from genomix.nn.ops.problem import Problem
 
 
@@ -22,14 +21,14 @@ class _Operation(torch.autograd.Function):
         problem = Problem(source, values, tuple(perceptron), lengths, circular, offsets, heads)
         ctx.save_for_backward(source, values, *perceptron, lengths, circular)
         ctx.offsets, ctx.heads, ctx.autocast = offsets, heads, _autocast(source.device.type)
-        return _implementation(problem).forward(problem)
+        return _implementation(problem, backward=False).forward(problem)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         source, values, *perceptron, lengths, circular = ctx.saved_tensors
         problem = Problem(source, values, tuple(perceptron), lengths, circular, ctx.offsets, ctx.heads)
         with torch.autocast(source.device.type, **ctx.autocast):
-            return *_implementation(problem).backward(grad, problem), None, None, None, None
+            return *_implementation(problem, backward=True).backward(grad, problem), None, None, None, None
 
 
 def factor(
@@ -65,15 +64,17 @@ def perceptron(
     return _Operation.apply(source, None, *weights, lengths, rings, (), 1)
 
 
-def _implementation(problem: Problem) -> Any:
-    return native if native.serves(problem) else chunked
+def _implementation(problem: Problem, *, backward: bool) -> Any:
+    match chosen(problem.source.device.type):
+        case "native" if native.serves(problem):
+            return native
+        case "triton":
+            from genomix.nn.ops.triton import fused
+
+            return fused if fused.serves(problem, backward=backward) else chunked
+    return chunked
 
 
 def _autocast(device: str) -> dict[str, Any]:
     enabled = torch.is_autocast_enabled(device)
     return {"enabled": enabled, "dtype": torch.get_autocast_dtype(device)} if enabled else {"enabled": False}
-
-
-def implementations() -> dict[str, str]:
-    """Device type -> what computes a factor there in float32, for `genomix doctor`."""
-    return {"cpu": "compiled C" if compiled.library() else "plain torch (no compiled C)", "cuda": "plain torch"}

@@ -17,8 +17,6 @@ _log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).parent / "factor.c"
 _HEADER = Path(__file__).parent / "vectors.h"
-SWITCH = "GENOMIX_NATIVE"
-"""Environment variable; 0 leaves the factor to plain torch."""
 _FLAGS = ("-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 """Not -ffast-math: a library linked with it turns off subnormal numbers in the whole process, and takes infinity and NaN for impossible."""
 _TRIED = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))
@@ -27,9 +25,7 @@ _TRIED = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",))
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The library; None where it is switched off or can't be had, which a log line then tells once."""
-    if os.environ.get(SWITCH) == "0":
-        return None
+    """The library; None where it can't be had, which a log line then tells once."""
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
     try:
         path = _cached(compiler)
