@@ -6,6 +6,8 @@
     ├── InputMissing       66   no such input, or it can't be opened
     ├── OutputError        73   a result can't be written
     ├── Interrupted        75   stopped on request, state saved: run the same command again
+    ├── OutOfMemory         1   not even one record fits in memory
+    ├── ProcessLost         1   another process of the run ended
     └── SettingsError      78   a setting is unknown or out of range
 
 Library code raises these; only `genomix.cli.main` prints them. `ValueError` and `assert` stay for mistakes of a programmer.
@@ -54,5 +56,22 @@ class Interrupted(GenomixError):
     exit_code = 75
 
 
+class OutOfMemory(GenomixError):
+    exit_code = 1
+
+
+class ProcessLost(GenomixError):
+    exit_code = 1
+
+
 class SettingsError(GenomixError):
     exit_code = 78
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED", "could not create a primitive")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is Python's or PyTorch's way of saying that memory ran out; PyTorch has a class for it on accelerators alone."""
+    by_class = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return by_class or (isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY))

@@ -3,6 +3,7 @@
 Prediction, evaluation and the validation of a training run all come through `Scorer`, so a record gets the same scores on every path.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +16,13 @@ from genomix.bundle import Bundle
 from genomix.confidence import at_temperature
 from genomix.data.augment import Strand, reverse_complement
 from genomix.data.batches import collate, max_bases, similar_lengths, tokenize
+from genomix.errors import OutOfMemory, is_out_of_memory
+from genomix.nn.classifier import Classifier
 from genomix.nn.features import head_inputs
+from genomix.planning import longest_prediction, shortage
 from genomix.tokenizers import Tokenizer
+
+_log = logging.getLogger(__name__)
 
 BUFFERED_BATCHES = 8
 """Batches' worth of windows that are collected and sorted by length before they run: little padding, bounded memory."""
@@ -38,7 +44,7 @@ class PredictSettings(BaseModel):
     overlap: float = Field(default=0.25, ge=0, lt=1)
     """Fraction of a window that it shares with the next, at least, in records longer than the network takes."""
     token_budget: int = Field(default=262_144, ge=1)
-    """Tokens of a padded batch; more needs more memory."""
+    """Tokens of a padded batch; halved where memory runs out."""
     max_records: int = Field(default=64, ge=1)
     """Windows of a batch, at most."""
 
@@ -104,6 +110,7 @@ class Scorer:
         self.max_tokens, self.circular = max_tokens, circular
         self.strands = 2 if strand == "both" else 1
         self.temperature, self.features = temperature, features
+        self.token_budget = settings.token_budget
 
     def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:
         """Scores of each record, in order. Each is uint8 base codes [length], at least k long."""
@@ -149,13 +156,53 @@ class Scorer:
             start = stop
 
     def _run_all(self, buffer: _Buffer) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths."""
+        """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths, the longest first.
+
+        Raises:
+            OutOfMemory: one token array alone does not fit.
+        """
         lengths = np.array([len(ids) for ids in buffer.tokens])
-        batches = similar_lengths(lengths, token_budget=self.settings.token_budget, max_records=self.settings.max_records)
-        found = [self._run([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch]) for batch in batches]
-        places = np.argsort(np.concatenate(batches))
+        waiting = self._batches(lengths, np.arange(len(lengths)))
+        done: list[np.ndarray] = []
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        while waiting:
+            batch = waiting.pop()
+            outputs = self._run_if_it_fits([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch])
+            if outputs is None:
+                waiting = [part for each in (*waiting, batch) for part in self._batches(lengths, each)]
+                continue
+            done.append(batch)
+            found.append(outputs)
+        places = np.argsort(np.concatenate(done))
         probabilities, features = (np.concatenate(part)[places] for part in zip(*found, strict=True))
         return probabilities, features
+
+    def _batches(self, lengths: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+        parts = similar_lengths(lengths[places], token_budget=self.token_budget, max_records=self.settings.max_records)
+        return [places[part] for part in parts]
+
+    def _run_if_it_fits(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray] | None:
+        """What `_run` gives; None where memory ran out, with the token budget halved."""
+        try:
+            return self._run(tokens, circular)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            said = str(error).partition("\n")[0] or type(error).__name__
+        longest = max(map(len, tokens))
+        if len(tokens) == 1:
+            raise self._shortage(longest, said)
+        before, self.token_budget = self.token_budget, min(self.token_budget, len(tokens) * longest) // 2
+        _log.warning("out of memory (%s): token budget %s, %s now", said, f"{before:,}", f"{self.token_budget:,}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def _shortage(self, tokens: int, said: str) -> OutOfMemory:
+        assert isinstance(self.network, Classifier), "what is trained and loaded"
+        device = next(self.network.parameters()).device
+        fits = longest_prediction(self.network.settings, self.tokenizer.vocabulary, device)
+        return shortage("prediction", tokens, said, fits=fits)
 
     def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
         device = next(self.network.parameters()).device

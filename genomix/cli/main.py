@@ -18,15 +18,15 @@ import typer
 from typer.core import TyperGroup
 
 import genomix
-from genomix.cli import data, demo, doctor, evaluate, models, predict, preprocess, pretrain, train
-from genomix.errors import GenomixError, InputMissing, UsageError
+from genomix.cli import data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
+from genomix.errors import GenomixError, InputMissing, OutOfMemory, UsageError, is_out_of_memory
 from genomix.outputs import CANNOT_WRITE, output_error
 
 BUG = 1
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "models", "data", "doctor")
+COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "plan", "models", "data", "doctor")
 """In the order in which a newcomer needs them."""
 
 _CommandLineError = typer.BadParameter.__mro__[1]
@@ -52,6 +52,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("plan")(plan.plan)
 app.add_typer(models.app, name="models", no_args_is_help=False)  # without a word it is wrong usage, one line like any other
 app.add_typer(data.app, name="data", no_args_is_help=False)
 app.command("doctor")(doctor.doctor)
@@ -135,9 +136,9 @@ def _as_genomix_error(error: Exception) -> GenomixError | None:
         return _usage_error(error)
     if isinstance(error, OSError):
         return _file_error(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         what = ": " + str(error).splitlines()[0] if str(error) else ""
-        return GenomixError(f"not enough memory{what}", hint="shorter records, fewer at a time, or a smaller preset need less")
+        return OutOfMemory(f"not enough memory{what}", hint="genomix plan says what a preset needs")
     return None
 
 

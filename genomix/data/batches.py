@@ -79,6 +79,12 @@ def collate(tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequ
     )
 
 
+def divided(batch: Batch, token_budget: int) -> list[Batch]:
+    """The records of a batch in the same order, in batches of at most so many tokens, or of one record."""
+    rows = max(1, token_budget // batch.tokens.shape[1])
+    return [Batch._make(part[start : start + rows] for part in batch) for start in range(0, len(batch.records), rows)]
+
+
 def plan_epoch(records: int, *, max_records: int, seed: int, epoch: int) -> list[np.ndarray]:
     """What each update of one epoch sees, as numbers below `records`: up to `max_records` of them, whatever their length.
 

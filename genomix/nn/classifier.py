@@ -5,12 +5,14 @@
 `ModelSettings` is the architecture; the published network and ours are two settings of the same parts.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from genomix.nn.blocks import Block, BlockSettings
 from genomix.nn.composition import Composition
@@ -85,6 +87,8 @@ class Classifier(nn.Module):
 
     Attributes:
         BODY: the parts that `body` is made of, which pretraining trains and `train --init` takes.
+        recompute: keep for the backward pass what goes into each stage (what stands before the blocks, each block, pooling) and compute the rest again
+            there: the same gradients, less memory, more time. Off at first.
     """
 
     BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "blocks")
@@ -92,6 +96,7 @@ class Classifier(nn.Module):
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
         super().__init__()
         self.settings = settings
+        self.recompute = False
         self.embedding = PatchEmbedding(vocabulary, settings.embedding, settings.patch)
         positions = self.embedding.positions(settings.max_tokens)
         self.position_table = nn.Parameter(torch.randn(settings.embedding, positions)) if settings.position_table else None
@@ -127,7 +132,7 @@ class Classifier(nn.Module):
     ) -> Float[Tensor, "batch feature"]:
         """What the head decides by. Records of a batch do not meet before the head, so an update's records may come here in parts."""
         positions = self.positions(lengths)
-        return self.pooling(self.body(tokens, positions, circular), positions)
+        return self._stage(self.pooling, self.body(tokens, positions, circular), positions)
 
     def positions(self, lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many positions so many tokens make."""
@@ -140,6 +145,17 @@ class Classifier(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
         """The last block's hidden layer; `positions` counts each record's patches."""
+        hidden = self._stage(self._first_hidden, tokens, positions, circular)
+        for block in self.blocks:
+            hidden = self._stage(block, hidden, positions, circular)
+        return hidden
+
+    def _stage(self, stage: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(stage, *inputs, use_reentrant=False)
+        return stage(*inputs)
+
+    def _first_hidden(self, tokens: Tensor, positions: Tensor, circular: Tensor) -> Float[Tensor, "batch channel position"]:
         hidden = self.embedding(tokens)
         if self.position_table is not None:
             hidden = hidden + self.position_table[:, : hidden.shape[2]]
@@ -148,8 +164,6 @@ class Classifier(nn.Module):
             hidden = self.stem(hidden, positions, circular)
         if self.frames is not None:
             hidden = hidden + self.frames(tokens, positions, circular)
-        for block in self.blocks:
-            hidden = block(hidden, positions, circular)
         return hidden
 
     def _frames(self, vocabulary: int) -> FrameStem:

@@ -27,6 +27,7 @@ from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.history import History
+from genomix.train.memory import MemoryGuard
 from genomix.train.settings import TrainSettings
 from genomix.train.stopping import any_process, stop_requests
 
@@ -80,6 +81,8 @@ class Training:
     progress: Progress
     average: AveragedModel
     """What is validated."""
+    guard: MemoryGuard
+    """Keeps updates within memory."""
     composition: Tensor | None
     """What the composition branch is to say of each record of the dataset in training, [record, class]; None leaves it to the branch."""
     best: dict[str, Tensor]
@@ -98,6 +101,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
+            "memory": self.guard.state(),
             "best": self.best,
         }
 
@@ -107,36 +111,8 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.progress = Progress(**state["progress"])
+        self.guard.restore(state["memory"])
         self.best = state["best"]
-
-
-class Update(nn.Module):
-    """The loss of a network that answers all of an update's records: each part for itself up to the head, which sees them together.
-
-    Args:
-        loss: (logits, labels) -> the sum over records.
-    """
-
-    def __init__(self, network: Classifier, loss: nn.Module) -> None:
-        super().__init__()
-        self.network, self.loss = network, loss
-
-    def forward(self, parts: Sequence[Batch], composition: Tensor | None) -> Tensor:
-        """The mean over the records.
-
-        Args:
-            composition: what the composition branch is to say of each record; None leaves it to the branch.
-        """
-        labels = torch.cat([part.labels for part in parts])
-        return self.loss(self.logits(parts, composition), labels) / len(labels)
-
-    def logits(self, parts: Sequence[Batch], composition: Tensor | None) -> Tensor:
-        """[record, class], part after part."""
-        network = self.network
-        logits = network.head(torch.cat([network.pooled(part.tokens, part.lengths, part.circular) for part in parts]))
-        if network.composition is None:
-            return logits
-        return logits + (torch.cat([network.composition(part.tokens) for part in parts]) if composition is None else composition)
 
 
 def fit(training: Training, validate: Callable[[], dict[str, float]] | None, history: History) -> None:
@@ -219,18 +195,25 @@ def _updates(training: Training) -> Iterator[list[Batch]]:
 
 def _step(training: Training, parts: Sequence[Batch]) -> float:
     """One update; returns its loss."""
-    fabric, progress = training.fabric, training.progress
     training.model.train()
-    torch.manual_seed((training.settings.seed << 32) + progress.step * fabric.world_size + fabric.global_rank)
+    step = training.progress.step + 1
+    loss = training.guard.run(lambda each: _gradients(training, each), parts, step=step)
+    norm = training.fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
+    assert norm is not None, "only a sharded strategy gives none"
+    _require_finite(loss, float(norm), step)
+    training.optimizer.step()
+    training.schedule.step()
+    return loss
+
+
+def _gradients(training: Training, parts: Sequence[Batch]) -> float:
+    """The loss of an update, its gradients left in the parameters; a second call gives the same."""
+    fabric = training.fabric
+    torch.manual_seed((training.settings.seed << 32) + training.progress.step * fabric.world_size + fabric.global_rank)
     training.optimizer.zero_grad(set_to_none=True)
     known = None if training.composition is None else training.composition[[record for part in parts for record in part.records]]
     loss = training.model(parts, known)
     fabric.backward(loss)
-    norm = fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
-    assert norm is not None, "only a sharded strategy gives none"
-    _require_finite(float(loss.detach()), float(norm), progress.step + 1)
-    training.optimizer.step()
-    training.schedule.step()
     return float(loss.detach())
 
 

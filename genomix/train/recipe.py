@@ -63,12 +63,12 @@ class Recipe:
 def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:
     """What holds for these training records."""
     longest = int(dataset.lengths[records].max())
-    model = _fitting_branches(model, tokenizer)
+    model = fitting_branches(model, tokenizer)
     model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
     return Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
 
 
-def _fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> ModelSettings:
+def fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> ModelSettings:
     """Without the branches that these tokens can't serve: codons need letters in order, one after the other, and composition a table of all k-mers."""
     plain = tokenizer.kind == "kmer" and not tokenizer.canonical and tokenizer.stride == 1
     off: dict[str, Any] = {}

@@ -32,11 +32,13 @@ from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch
 from genomix.train.history import History
-from genomix.train.loop import Progress, Training, Update, fit, resume_from_checkpoint
+from genomix.train.loop import Progress, Training, fit, resume_from_checkpoint
+from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule
 from genomix.train.provenance import describe_run, summaries, write_provenance
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
+from genomix.train.update import Update
 
 _log = logging.getLogger(__name__)
 
@@ -169,6 +171,7 @@ def assemble(
         start=start,
         progress=Progress(),
         average=averaged(network, memory=settings.average),
+        guard=guard_memory(fabric, network, batches, settings),
         composition=None if composition is None else composition.to(fabric.device),
         best={},
     )

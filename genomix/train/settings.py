@@ -27,9 +27,12 @@ class TrainSettings(BaseModel):
     most_tokens: int = Field(default=250_000_000, ge=1)
     """Tokens after which long records stop, once `fewest_steps` are done: minutes on two cores; worth raising on an accelerator."""
     token_budget: int = Field(default=262_144, ge=1)
-    """Tokens of a padded batch."""
+    """Tokens of a padded batch, at most; where memory is short training takes fewer (`genomix plan` says how many)."""
     max_records: int = Field(default=16, ge=1)
-    """Records of a batch, at most."""
+    """Records of an update, at most."""
+    recompute: Literal["auto", "always", "never"] = "auto"
+    """Compute each block's activations again in the backward pass rather than keep them: the same gradients, less memory, a third more time (more
+    on a CPU with records of 1 Mb). auto does so for the updates that would not fit otherwise."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """AdamW's, after the warm-up; a cosine takes it to zero."""
     embedding_rate: float = Field(default=0.1, gt=0)

@@ -1,0 +1,51 @@
+"""`genomix plan`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli import training as running
+from genomix.cli.choices import Device
+from genomix.cli.talk import say
+
+
+def plan(
+    *,
+    lengths: Annotated[
+        list[str],
+        typer.Option(
+            "--lengths",
+            help="Bases of a record, or several (10000,1e6); or a sequence file, or a dataset folder.",
+            metavar="N|FASTA|DATASET",
+        ),
+    ],
+    preset: Annotated[str | None, typer.Option(help="Network and recipe to plan with; genomix models list names them [base].")] = None,
+    config: running.Config = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set model.blocks=4; may be repeated."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    memory: Annotated[float | None, typer.Option(help="GiB to plan with; default: what is free on the device.", min=0)] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="File to write the plan to.", metavar="FILE")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """What a preset needs for records of these lengths: memory, time, and what fits.
+
+    Runs the network on three short records on the device, and extrapolates.
+    """
+    from genomix.outputs import require_free
+    from genomix.plan import make_plan, read_lengths, write_plan
+    from genomix.settings import resolve
+    from genomix.settings.run import RunSettings
+
+    if json_file is not None:
+        require_free(json_file, force=force)
+    options = {"train.device": device.value}
+    settings = resolve(RunSettings, preset=preset, default_preset="base", config=config, assignments=assignments or (), options=options)
+    made = make_plan(settings, read_lengths(lengths), memory=None if memory is None else int(memory * 2**30))
+    typer.echo("\n".join(made.table()))
+    if json_file is not None:
+        write_plan(made, json_file)
+        say([f"written to {json_file}"])

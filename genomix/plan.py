@@ -1,0 +1,265 @@
+"""What training and prediction need for records of given lengths, before anything is trained: the table of `genomix plan`."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from genomix.bundle import require_device
+from genomix.data.batches import max_bases
+from genomix.data.store import INFO_FILE, Dataset
+from genomix.errors import UsageError
+from genomix.formats import open_records
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.outputs import atomic_file
+from genomix.planning import SHARE, Choice, Costs, choose, free_memory, largest_update, measured_costs, parts_of, process_memory
+from genomix.scorer import PredictSettings
+from genomix.settings.run import RunSettings
+from genomix.tokenizers import build_tokenizer
+from genomix.train.recipe import fitting_branches, resized
+
+_QUANTILES = (0.0, 0.5, 0.9, 1.0)
+"""Of the lengths in a file or dataset, for the rows of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Bases of records.
+
+    Attributes:
+        rows: to show, one row each.
+        training: of the records to train on; None where only lengths are known, and as many records of the longest as an update has are planned for.
+        classes: of a dataset; else 2.
+    """
+
+    rows: tuple[int, ...]
+    training: np.ndarray | None = None
+    classes: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Of one way to use the network: bytes that the process takes at most, and seconds, an estimate."""
+
+    memory: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What records of one length need.
+
+    Attributes:
+        training: of a step on one record.
+        recomputed: of that with activations computed again in the backward pass.
+        update: of as many records as an update has, as training would run it; `update_recomputes` says which way that is.
+        prediction: of one record.
+    """
+
+    bases: int
+    training: Needs
+    recomputed: Needs
+    update: Needs
+    update_recomputes: bool
+    prediction: Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `genomix plan` says.
+
+    Attributes:
+        memory: bytes to plan with.
+        resting: of them, what a training process takes before a record comes.
+        longest_training: bases of the longest record that one step can train on, with activations computed again if need be; never above `longest_whole`.
+        longest_whole: what the settings let through the network in one piece; longer records are cropped in training and read in windows in prediction.
+        choice: what training would do with its largest update.
+    """
+
+    device: str
+    parameters: int
+    memory: int
+    resting: int
+    rows: tuple[Row, ...]
+    records: int
+    longest_training: int
+    longest_prediction: int
+    longest_whole: int
+    choice: Choice
+
+    def table(self) -> list[str]:
+        """The plan as lines of text."""
+        choice = self.choice
+        recompute = "computed again in the backward pass" if choice.recompute else "kept"
+        return [
+            f"{self.parameters:,} parameters; {_gib(self.memory)} GiB on {self.device}, {_gib(self.resting)} of them taken before a record comes",
+            "",
+            f"{'':>12}  {'training, a record':>18}  {'recomputed':>18}  {f'an update of {self.records}':>18}  {'prediction':>18}",
+            f"{'bases':>12}" + f"  {'GiB':>7} {'seconds':>10}" * 4,
+            *map(_line, self.rows),
+            *(["* activations recomputed"] if any(row.update_recomputes for row in self.rows) else []),
+            "",
+            f"longest record that fits: {self._longest(self.longest_training)} in training, {self._longest(self.longest_prediction)} in prediction",
+            f"training would take a token budget of {choice.token_budget:,}; in its largest update activations are {recompute}"
+            + ("" if choice.fits else f", and still it takes {_gib(self.resting + choice.need)} GiB: it may not fit"),
+        ]
+
+    def _longest(self, bases: int) -> str:
+        return f"{bases:,} bases" + (" (the settings' limit)" if bases == self.longest_whole else "")
+
+
+def read_lengths(words: Sequence[str]) -> Lengths:
+    """Lengths that a user gives: numbers, or one sequence file or dataset folder.
+
+    Raises:
+        UsageError: they are neither, or a number is below 1.
+        GenomixError: as reading the file or the dataset raises.
+    """
+    numbers = [_number(word) for words_of_one in words for word in words_of_one.split(",")]
+    if all(number is not None for number in numbers):
+        return Lengths(tuple(sorted({number for number in numbers if number is not None})))
+    if len(words) > 1:
+        raise UsageError("--lengths takes numbers, or one file or dataset folder", hint="as in --lengths 10000,1000000")
+    path = Path(words[0])
+    if (path / INFO_FILE).exists():
+        dataset = Dataset.open(path)
+        return Lengths(_quantiles(dataset.lengths), dataset.lengths[dataset.indices("train")], max(2, len(dataset.classes)))
+    found = np.array([len(record.sequence) for record in open_records(words[0])], dtype=np.int64)
+    return Lengths(_quantiles(found), found)
+
+
+def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = None) -> Plan:
+    """Run the network on short records and extrapolate.
+
+    Args:
+        memory: bytes to plan with; None is what is free on the device, and what this process has.
+
+    Raises:
+        UsageError: there is no such device, or it does not tell how much memory it has.
+    """
+    device = require_device(settings.train.device)
+    tokenizer = build_tokenizer(settings.tokenizer)
+    model = fitting_branches(settings.model, settings.tokenizer)
+    costs = measured_costs(model, tokenizer.vocabulary, device, settings.train.precision, timed=True)
+    if memory is None and (memory := _all_memory(costs, free_memory(device))) is None:
+        raise UsageError(f"{device.type} does not tell how much memory it has", hint="--memory says it, in GiB")
+    trained = resized(model, max(lengths.rows), circular=False, tokenizer=settings.tokenizer)
+    return _Planner(settings, costs, memory).plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
+
+
+class _Planner:
+    """Holds what all parts of a plan are computed from."""
+
+    def __init__(self, settings: RunSettings, costs: Costs, memory: int) -> None:
+        self.train, self.costs, self.memory = settings.train, costs, memory
+        tokenizer = build_tokenizer(settings.tokenizer)
+        self.k, self.stride, self.limit = tokenizer.k, tokenizer.stride, max_bases(costs.settings.max_tokens, tokenizer)
+        self.resting = max(costs.bases.values()) + (_training_libraries() if costs.heap else 0) + costs.resting
+        self.strands = 1 if settings.train.strand == "forward" else 2
+        self.predict = PredictSettings()
+
+    def plan(self, lengths: Lengths, device: str, parameters: int) -> Plan:
+        free = self.memory - self.resting
+        training = np.full(self.train.max_records, max(lengths.rows)) if lengths.training is None else lengths.training
+        return Plan(
+            device=device,
+            parameters=parameters,
+            memory=self.memory,
+            resting=self.resting,
+            rows=tuple(map(self._row, lengths.rows)),
+            records=self.train.max_records,
+            longest_training=self._bases(self.costs.longest(free, "plain" if self.train.recompute == "never" else "recomputed")),
+            longest_prediction=self._bases(self.costs.longest(self.memory - self.costs.bases["prediction"], "prediction")),
+            longest_whole=self.limit,
+            choice=self._choice(training),
+        )
+
+    def _row(self, bases: int) -> Row:
+        tokens = self._tokens(bases)
+        choice = self._choice(np.full(self.train.max_records, bases))
+        strands = parts_of(np.full(self.strands, tokens), self.predict.token_budget, self.predict.max_records)
+        update = parts_of(np.full(self.train.max_records, tokens), choice.token_budget, self.train.max_records)
+        return Row(
+            bases=bases,
+            training=Needs(self.resting + self.costs.update([(1, tokens)], "plain"), self.costs.seconds([(1, tokens)], "plain")),
+            recomputed=Needs(
+                self.resting + self.costs.update([(1, tokens)], "recomputed"), self.costs.seconds([(1, tokens)], "recomputed")
+            ),
+            update=Needs(
+                self.resting + choice.need - self.costs.growth,
+                self.costs.seconds(update, "recomputed" if choice.recompute else "plain"),
+            ),
+            update_recomputes=choice.recompute,
+            prediction=Needs(
+                self.costs.bases["prediction"] + max(map(self.costs.prediction, strands)), self.costs.seconds(strands, "prediction")
+            ),
+        )
+
+    def _choice(self, lengths: np.ndarray) -> Choice:
+        """What training does at its start, see `genomix.train.memory`."""
+        return choose(
+            self.costs,
+            largest_update(lengths, self.limit, self.stride, self.train.max_records),
+            token_budget=self.train.token_budget,
+            max_records=self.train.max_records,
+            memory=SHARE * (self.memory - self.resting + self.costs.growth),
+            recompute=self.train.recompute,
+        )
+
+    def _tokens(self, bases: int) -> int:
+        """Of a record of so many bases, or of the window of it that goes through in one piece."""
+        return max(1, (min(bases, self.limit) - self.k) // self.stride + 1)
+
+    def _bases(self, tokens: int) -> int:
+        return 0 if tokens < 1 else min(self.limit, (tokens - 1) * self.stride + self.k)
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """The plan as JSON; memory in bytes."""
+    with atomic_file(path) as file:
+        json.dump(asdict(plan), file, indent=2)
+        file.write("\n")
+
+
+def _quantiles(lengths: np.ndarray) -> tuple[int, ...]:
+    return tuple(sorted({int(each) for each in np.quantile(lengths, _QUANTILES, method="nearest")}))
+
+
+def _parameters(model: ModelSettings, vocabulary: int, classes: int) -> int:
+    with torch.device("meta"):  # no memory, no random numbers
+        return sum(parameter.numel() for parameter in Classifier(model, vocabulary, classes).parameters())
+
+
+def _training_libraries() -> int:
+    """Bytes that training takes for what it loads and prediction does without."""
+    before = process_memory()
+    importlib.import_module("genomix.runs")
+    return process_memory() - before
+
+
+def _all_memory(costs: Costs, free: int | None) -> int | None:
+    return None if free is None else free + max(costs.bases.values())
+
+
+def _number(word: str) -> int | None:
+    """A count of bases; None where the word is no number."""
+    try:
+        value = float(word.replace("_", ""))
+    except ValueError:
+        return None
+    if not 1 <= value < 2**40:
+        raise UsageError(f"expected a length of at least 1 base, found {word}")
+    return int(value)
+
+
+def _line(row: Row) -> str:
+    cells = ((row.training, " "), (row.recomputed, " "), (row.update, "*" if row.update_recomputes else " "), (row.prediction, " "))
+    return f"{row.bases:>12,}" + "".join(f"  {_gib(needs.memory):>7}{mark} {needs.seconds:>9.2f}" for needs, mark in cells)
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f}"

@@ -1,0 +1,178 @@
+"""How an update is kept within memory.
+
+Records meet only in the head, whose batch norm must see them together. So an update's parts are not done with one after the other: the graphs of all are kept
+until the backward pass, or, where that is too much, only what goes into each stage of the network, from which the backward pass computes a part's activations
+again, part after part. Then memory is that of one part, which the token budget bounds, and the gradients are the same.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from genomix.data.batches import Batch, TrainingBatches, divided
+from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
+from genomix.nn.classifier import Classifier
+from genomix.nn.reconstruction import Reconstructor
+from genomix.planning import SHARE, Costs, choose, free_memory, largest_update, measured_costs, return_freed_memory, shortage
+from genomix.train.settings import TrainSettings
+
+_log = logging.getLogger(__name__)
+
+_PEER_GONE = "closed by peer"
+"""In what gloo says when it exchanges gradients with a process that has ended."""
+
+
+@dataclass(slots=True)
+class MemoryGuard:
+    """Runs updates so that they fit: activations are computed again where the plan says so, and where memory runs out all the same, parts become smaller.
+
+    Attributes:
+        classifier: whose stages can be computed again.
+        batches: whose token budget is lowered.
+        costs: the plan; None where the machine does not tell what memory it has.
+        memory: bytes that updates may take.
+        recompute: whether every update computes its activations again from now on.
+        processes: of the run, this one's number among them.
+    """
+
+    classifier: Classifier
+    batches: TrainingBatches
+    settings: TrainSettings
+    device: torch.device
+    costs: Costs | None
+    memory: float
+    recompute: bool
+    processes: tuple[int, int]
+
+    def state(self) -> dict[str, Any]:
+        """What a run that goes on must know, so that its parts are the same."""
+        return {"token_budget": self.batches.token_budget, "recompute": self.recompute}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.batches.token_budget, self.recompute = state["token_budget"], state["recompute"]
+
+    def run(self, gradients: Callable[[Sequence[Batch]], float], parts: Sequence[Batch], *, step: int) -> float:
+        """What `gradients` gives for these parts, or for the same records in smaller ones.
+
+        Args:
+            gradients: computes the loss of an update, leaves the gradients in the parameters, and can be called again.
+            step: of the update, for messages.
+
+        Raises:
+            OutOfMemory: one record does not fit; or, with several processes, which can't agree to try again, this one ran out.
+            ProcessLost: another process ended.
+        """
+        running = [(buffer, buffer.clone()) for buffer in _running_figures(self.classifier)]
+        while True:
+            self._set_recompute(again=self.recompute or self._too_much(parts))
+            try:
+                return gradients(parts)
+            except (RuntimeError, MemoryError) as error:
+                if self.processes[1] > 1 and _PEER_GONE in str(error):
+                    raise ProcessLost(
+                        f"another process of this run ended in step {step}; it says why", hint="--resume goes on from the last checkpoint"
+                    ) from error
+                if not is_out_of_memory(error):
+                    raise
+                said = str(error).partition("\n")[0] or type(error).__name__
+            # Only here, where the error is gone and with it the graph that its traceback held, is the memory free again.
+            for buffer, before in running:
+                buffer.copy_(before)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            parts = self._smaller(parts, step, said)
+
+    def _set_recompute(self, *, again: bool) -> None:
+        if self.device.type == "cpu" and again != self.classifier.recompute:
+            return_freed_memory(sooner=again)
+        self.classifier.recompute = again
+
+    def _too_much(self, parts: Sequence[Batch]) -> bool:
+        if self.settings.recompute != "auto" or self.costs is None:
+            return self.settings.recompute == "always"
+        return self.costs.update([(len(part.records), part.tokens.shape[1]) for part in parts], "plain") > self.memory
+
+    def _smaller(self, parts: Sequence[Batch], step: int, said: str) -> list[Batch]:
+        """The same records in parts of half as many tokens, to be computed again; raises OutOfMemory where nothing is left to do."""
+        rank, world = self.processes
+        if world > 1 or self.settings.recompute == "never":
+            who = f"process {rank + 1} of {world}" if world > 1 else "training"
+            raise OutOfMemory(
+                f"{who} ran out of memory in step {step} ({said})",
+                hint="--set train.recompute=always, or a lower train.token_budget; --resume goes on from the last checkpoint",
+            )
+        largest = max(parts, key=lambda part: part.tokens.numel())
+        alone = len(largest.records) == 1
+        if alone and self.classifier.recompute:
+            fits = None if self.costs is None else self.costs.longest(free_memory(self.device) or 0, "recomputed")
+            raise shortage(f"step {step}", largest.tokens.shape[1], said, fits=fits)
+        self.recompute = True
+        before = self.batches.token_budget
+        if not alone:
+            self.batches.token_budget = min(before, largest.tokens.numel()) // 2
+        now = f"a token budget of {self.batches.token_budget:,} (before: {before:,})"
+        how = "activations computed again in the backward pass" + ("" if alone else f", {now}")
+        _log.warning("step %d ran out of memory (%s): it is tried again, with %s", step, said, how)
+        return [piece for part in parts for piece in divided(part, self.batches.token_budget)]
+
+
+def guard_memory(fabric: Fabric, network: Classifier | Reconstructor, batches: TrainingBatches, settings: TrainSettings) -> MemoryGuard:
+    """The guard of a run that is about to begin; the batches' token budget is lowered where the largest update would not fit otherwise.
+
+    All processes decide alike, by the one that has least.
+    """
+    classifier = network.network if isinstance(network, Reconstructor) else network
+    device, world = fabric.device, fabric.world_size
+    costs, memory = None, 0.0
+    free = free_memory(device)
+    if free is not None:
+        costs = measured_costs(classifier.settings, batches.tokenizer.vocabulary, device, settings.precision, ways=("plain", "recomputed"))
+        memory = SHARE * _least(fabric, free / (world if device.type == "cpu" else 1))
+        _lower_budget(costs, batches, settings, memory)
+    return MemoryGuard(
+        classifier=classifier,
+        batches=batches,
+        settings=settings,
+        device=device,
+        costs=costs,
+        memory=memory - costs.growth if costs else 0.0,
+        recompute=settings.recompute == "always",
+        processes=(fabric.global_rank, world),
+    )
+
+
+def _lower_budget(costs: Costs, batches: TrainingBatches, settings: TrainSettings, memory: float) -> None:
+    lengths = largest_update(batches.dataset.lengths[batches.indices], batches.max_bases, batches.tokenizer.stride, settings.max_records)
+    choice = choose(
+        costs,
+        lengths,
+        token_budget=settings.token_budget,
+        max_records=settings.max_records,
+        memory=memory,
+        recompute=settings.recompute,
+    )
+    have = f"{memory / 2**30:.1f} GiB that may be taken"
+    if not choice.fits:
+        _log.warning("the longest records may not fit: an update of them takes %.1f GiB of the %s", choice.need / 2**30, have)
+    if choice.token_budget < settings.token_budget:
+        _log.info("token budget %s, lowered from %s to stay within the %s", f"{choice.token_budget:,}", f"{settings.token_budget:,}", have)
+    batches.token_budget = choice.token_budget
+
+
+def _least(fabric: Fabric, value: float) -> float:
+    """The smallest of the processes' values."""
+    if fabric.world_size == 1:
+        return value
+    least = fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=fabric.device), reduce_op="min")
+    assert isinstance(least, Tensor), "one tensor in, one out"
+    return float(least)
+
+
+def _running_figures(network: nn.Module) -> list[Tensor]:
+    """What a forward pass changes, so that a second try must find it as the first one did."""
+    return [buffer for module in network.modules() if isinstance(module, nn.BatchNorm1d) for buffer in module.buffers()]

@@ -1,0 +1,510 @@
+"""A plan says what a network will take, and is held to what it takes; a run that does not fit is made to fit, with the same result, or says what would fit."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, write_fasta
+from test_train import last_state
+
+from genomix.cli.main import main
+from genomix.data.batches import TrainingBatches, collate, divided
+from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.planning import Costs, choose, memory, parts_of
+from genomix.planning.costs import Cost, measured_costs
+from genomix.planning.measure import Specimen
+from genomix.scorer import PredictSettings, Scorer
+from genomix.settings import load_preset
+from genomix.tokenizers import build_tokenizer
+from genomix.train import loop
+from genomix.train.devices import launch
+from genomix.train.history import History
+from genomix.train.memory import MemoryGuard
+from genomix.train.recipe import decide, training_records
+from genomix.train.run import _prepare
+from genomix.train.update import Update
+
+CPU = torch.device("cpu")
+NO_MEMORY = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+PRESETS = {"tiny": (60_000, 120_000, 200_000), "base": (60_000, 120_000, 200_000), "long": (60_000, 120_000, 200_000)}
+
+STEP_BY_STEP = """
+import json, sys
+from pathlib import Path
+import torch
+import genomix.runs
+from genomix.data.batches import Batch
+from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.planning import measured_costs
+from genomix.settings import load_preset
+from genomix.train.optim import averaged, build_optimizer
+from genomix.train.settings import TrainSettings
+from genomix.train.update import Update
+
+settings = ModelSettings(**load_preset(sys.argv[1])["model"])
+costs = measured_costs(settings, 4097, torch.device("cpu"), "fp32")
+network = Classifier(settings, 4097, 2)
+update = Update(network, torch.nn.CrossEntropyLoss(reduction="sum"))
+optimizer, average = build_optimizer(network, TrainSettings()), averaged(network, memory=100)
+for tokens in map(int, sys.argv[2:]):
+    part = Batch(torch.randint(4096, (1, tokens), dtype=torch.int32), torch.tensor([tokens]), torch.tensor([False]), torch.tensor([0]), (0,))
+    optimizer.zero_grad(set_to_none=True)
+    update([part], torch.zeros(1, 2)).backward()
+    optimizer.step()
+    average.update_parameters(network)
+    peak = next(int(row.split()[1]) for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    print(json.dumps([costs.bases["recomputed"] + costs.resting + costs.update([(1, tokens)], "plain"), peak * 1024]))
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return small_dataset(tmp_path_factory.mktemp("data"))
+
+
+def network_of(**changes):
+    torch.manual_seed(1)
+    network = Classifier(MODEL.model_copy(update=changes), build_tokenizer(TOKENIZER).vocabulary, 2)
+    torch.nn.init.normal_(network.head[-1].weight)  # which starts at zero, and would let no gradient through
+    return network
+
+
+def batch_of(lengths, *, seed=0):
+    rng = np.random.default_rng(seed)
+    ids = [rng.integers(0, 64, length, dtype=np.int32) for length in lengths]
+    return collate(ids, [i % 3 == 2 for i in range(len(ids))], [i % 2 for i in range(len(ids))], range(len(ids)))
+
+
+def gradients(network, parts, *, recompute, dtype=torch.float32):
+    network = network.to(dtype).train()
+    network.recompute = recompute
+    network.zero_grad(set_to_none=True)
+    torch.manual_seed(7)
+    loss = Update(network, torch.nn.CrossEntropyLoss(reduction="sum"))(parts, None)
+    loss.backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters()}, {
+        name: buffer.clone() for name, buffer in network.named_buffers()
+    }
+
+
+# ---- the plan against what is measured ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's peak")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_planned_memory_is_within_a_fifth_of_the_measured_peak(preset):
+    words = [sys.executable, "-c", STEP_BY_STEP, preset, *map(str, PRESETS[preset])]
+    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    found = [json.loads(line) for line in printed.splitlines()]
+    assert len(found) == len(PRESETS[preset])
+    assert all(abs(planned / measured - 1) < 0.2 for planned, measured in found), found
+
+
+@pytest.mark.parametrize("way", ["plain", "recomputed", "prediction"])
+@pytest.mark.parametrize("preset", ["tiny", "long"])
+def test_bytes_of_a_long_record_follow_from_short_ones(preset, way):
+    settings, vocabulary = ModelSettings(**load_preset(preset)["model"]), 4097
+    tokens = min(settings.max_tokens, settings.patch * 5_000)
+    found = Specimen(settings, vocabulary, CPU, "fp32").sample(tokens, way, timed=False)
+    costs = replace(measured_costs(settings, vocabulary, CPU, "fp32"), heap=False)
+    planned = costs.prediction((1, tokens)) if way == "prediction" else costs.update([(1, tokens)], way)
+    assert planned == pytest.approx(found.peak, rel=0.05)
+
+
+def test_an_update_holds_the_graphs_of_all_parts_unless_it_recomputes():
+    costs = measured_costs(ModelSettings(**load_preset("tiny")["model"]), 4097, CPU, "fp32")
+    one, four = ([(1, 60_000)] * number for number in (1, 4))
+    assert costs.update(four, "plain") > 3 * costs.update(one, "plain")
+    assert costs.update(four, "recomputed") < 1.2 * costs.update(one, "recomputed")
+    assert costs.update([(4, 60_000)], "recomputed") > 3 * costs.update(one, "recomputed")
+    assert costs.longest(costs.update(one, "plain"), "plain") // 15 == 60_000 // 15
+    assert costs.longest(0, "plain") == 0
+
+
+def test_measuring_draws_no_random_numbers_from_a_run():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    measured_costs(MODEL, 65, CPU, "fp32", ways=("plain",))
+    assert torch.equal(torch.rand(3), expected)
+
+
+# ---- what is chosen -----------------------------------------------------------------------------------------------------------------------------------
+
+
+def linear_costs():
+    """A position keeps 1,000 bytes and works with 500 more; recomputing, it keeps 10."""
+    network = ModelSettings(patch=3, max_tokens=3_000_000)
+
+    def cost(kept, peak):
+        return Cost(kept=np.array([0.0, kept, 0.0]), peak=np.array([0.0, peak, 0.0]), seconds=None)
+
+    return Costs(
+        network,
+        numbers=0,
+        heap=False,
+        bases={},
+        ways={"plain": cost(1_000, 1_500), "recomputed": cost(10, 510), "prediction": cost(0, 100)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory", "recompute", "expected"),
+    [
+        (18_000_000, "auto", (12_000, False, True)),
+        (17_999_999, "auto", (12_000, True, True)),
+        (18_000_000, "always", (12_000, True, True)),
+        (2_160_000, "auto", (12_000, True, True)),
+        (2_159_999, "auto", (6_000, True, True)),
+        (660_000, "auto", (3_000, True, True)),
+        (600_000, "auto", (3_000, True, False)),
+        (17_999_999, "never", (12_000, False, False)),
+    ],
+)
+def test_the_least_is_given_up_that_makes_an_update_fit(memory, recompute, expected):
+    lengths = np.full(16, 3_000)
+    choice = choose(linear_costs(), lengths, token_budget=12_000, max_records=16, memory=memory, recompute=recompute)
+    assert (choice.token_budget, choice.recompute, choice.fits) == expected
+
+
+def test_a_length_that_fits_is_where_the_memory_ends():
+    costs = linear_costs()
+    assert costs.longest(1_500 * 100, "plain") == 300
+    assert costs.longest(100 * 100 + 99, "prediction") == 300
+    assert costs.update([(1, 301)], "plain") == 1_500 * 101
+    assert parts_of(np.array([300, 300, 300]), 600, 16) == [(2, 300), (1, 300)]
+
+
+# ---- activations computed again ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_recomputed_gradients_are_the_same_bit_for_bit_dropout_included():
+    network = network_of(embedding_dropout=0.2, blocks=2, block=MODEL.block.model_copy(update={"value_dropout": 0.2, "mixed_dropout": 0.3}))
+    parts = [batch_of([60, 64]), batch_of([200, 210, 220], seed=1)]
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    kept, figures = gradients(network, parts, recompute=False)
+    network.load_state_dict(state)
+    again, others = gradients(network, parts, recompute=True)
+    assert any(gradient is not None and bool(gradient.any()) for gradient in kept.values())
+    for name, gradient in kept.items():
+        assert (gradient is None and again[name] is None) or torch.equal(gradient, again[name]), name
+    assert all(torch.equal(figure, others[name]) for name, figure in figures.items())
+
+
+def test_gradients_of_an_update_do_not_depend_on_its_parts():
+    network, batch = network_of(), batch_of([190, 195, 200, 201, 205, 210])
+    whole, _ = gradients(network, [batch], recompute=False, dtype=torch.float64)
+    pieces = divided(batch, 500)
+    assert [len(piece.records) for piece in pieces] == [2, 2, 2]
+    assert [record for piece in pieces for record in piece.records] == list(batch.records)
+    apart, _ = gradients(network, pieces, recompute=True, dtype=torch.float64)
+    for name, gradient in whole.items():
+        if gradient is not None:
+            assert torch.allclose(gradient, apart[name], rtol=1e-9, atol=1e-14), name
+
+
+def test_recomputing_keeps_far_less_until_the_backward_pass():
+    specimen = Specimen(ModelSettings(**load_preset("base")["model"]), 4097, CPU, "fp32")
+    kept = {way: specimen.sample(15_000, way, timed=False).kept for way in ("plain", "recomputed")}
+    assert kept["recomputed"] < kept["plain"] / 10
+
+
+# ---- out of memory -----------------------------------------------------------------------------------------------------------------------------------
+
+
+class Narrow:
+    """Networks that run out of memory above so many tokens of a batch, in training or else in prediction."""
+
+    def __init__(self, monkeypatch, most, *, error=NO_MEMORY, training=True):
+        self.refused = []
+        pooled = Classifier.pooled
+
+        def narrow(network, tokens, *others):
+            if tokens.numel() > most and network.training is training:
+                self.refused.append(tuple(tokens.shape))
+                raise error
+            return pooled(network, tokens, *others)
+
+        monkeypatch.setattr(Classifier, "pooled", narrow)
+
+
+SHORT = TRAINING.model_copy(update={"steps": 4})
+
+
+def fitted(dataset, folder, **changes):
+    """The state of a run after its last step; without what follows on it."""
+    settings = SHORT.model_copy(update=changes)
+    records = training_records(dataset, TOKENIZER)
+    training, _ = _prepare(launch(settings), dataset, records, decide(dataset, records, TOKENIZER, MODEL, settings), folder)
+    with History(folder / "metrics.jsonl", step=0, steps=settings.steps) as history:
+        loop.fit(training, None, history)
+    return training.state()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(dataset, tmp_path_factory):
+    return fitted(dataset, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NO_MEMORY, MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")],
+    ids=lambda error: type(error).__name__,
+)
+def test_training_goes_on_with_smaller_parts_to_the_same_weights(error, dataset, undisturbed, tmp_path, monkeypatch, caplog):
+    narrow = Narrow(monkeypatch, 500, error=error)
+    state = fitted(dataset, tmp_path)
+    assert narrow.refused
+    said = [record.getMessage() for record in caplog.records if "ran out of memory" in record.getMessage()]
+    assert len(said) == len(narrow.refused)
+    assert all("token budget" in line and "\n" not in line for line in said)
+    assert state["memory"]["recompute"]
+    assert state["memory"]["token_budget"] <= 500
+    assert last_state(tmp_path)["memory"] == state["memory"]
+    for name, tensor in state["model"].items():
+        assert torch.allclose(tensor.double(), undisturbed["model"][name].double(), atol=1e-4), name
+
+
+def test_a_run_that_goes_on_has_the_parts_that_it_had(dataset, tmp_path, monkeypatch):
+    Narrow(monkeypatch, 500)
+    state = fitted(dataset, tmp_path)
+    keeper = guard(dataset)
+    keeper.restore(state["memory"])
+    assert keeper.batches.token_budget == state["memory"]["token_budget"]
+    assert all(part.tokens.numel() <= 500 for parts in keeper.batches.epoch(0) for part in parts)
+
+
+def test_a_try_that_fails_in_the_backward_pass_leaves_nothing_behind(dataset, monkeypatch):
+    """Memory runs out after the head has seen the records: its running figures must be as before."""
+    keeper, parts = guard(dataset), [batch_of([60, 64]), batch_of([200, 210, 220], seed=1)]
+    expected, figures = gradients(network_of(), parts, recompute=True)
+    found = []
+
+    def fails_once(parts):
+        found.append(gradients(keeper.classifier, parts, recompute=keeper.classifier.recompute))
+        if len(found) == 1:
+            raise NO_MEMORY
+        return 0.0
+
+    monkeypatch.setattr(
+        "genomix.train.memory.divided", lambda part, _: [part]
+    )  # with the same parts the gradients are the same to the last bit
+    keeper.run(fails_once, parts, step=1)
+    assert len(found) == 2
+    again, others = found[1]
+    assert all(gradient is None or torch.equal(gradient, again[name]) for name, gradient in expected.items())
+    assert all(torch.equal(figure, others[name]) for name, figure in figures.items())
+
+
+def test_one_record_that_does_not_fit_ends_with_what_would(dataset, tmp_path, monkeypatch):
+    settings = decide(dataset, dataset.indices("train"), TOKENIZER, MODEL, SHORT).model
+    measured_costs(settings, 65, CPU, "fp32", ways=("plain", "recomputed"))  # before memory is short
+    Narrow(monkeypatch, 50)
+    with pytest.raises(OutOfMemory, match=r"step 1: a single record of \d+ tokens does not fit in memory") as caught:
+        fitted(dataset, tmp_path)
+    assert re.match(r"about \d+ tokens would: train with --set model.max_tokens=\d+", caught.value.hint)
+    assert caught.value.exit_code == 1
+
+
+def test_without_recomputing_a_run_ends(dataset, tmp_path, monkeypatch):
+    Narrow(monkeypatch, 500)
+    with pytest.raises(OutOfMemory, match="training ran out of memory in step 1") as caught:
+        fitted(dataset, tmp_path, recompute="never")
+    assert "train.recompute" in caught.value.hint
+
+
+def guard(dataset, **changes):
+    batches = TrainingBatches(
+        dataset,
+        dataset.indices("train"),
+        build_tokenizer(TOKENIZER),
+        TRAINING.augment,
+        strand="both",
+        max_tokens=4096,
+        token_budget=2_000,
+        max_records=8,
+        seed=0,
+    )
+    usual = {"classifier": network_of(), "batches": batches, "settings": TRAINING, "device": CPU, "costs": None, "memory": 0.0}
+    return MemoryGuard(**usual | {"recompute": False, "processes": (0, 1)} | changes)
+
+
+def test_one_process_of_several_ends_clearly(dataset):
+    def fails(_):
+        raise NO_MEMORY
+
+    with pytest.raises(OutOfMemory, match="process 2 of 2 ran out of memory in step 3"):
+        guard(dataset, processes=(1, 2)).run(fails, [batch_of([60])], step=3)
+
+
+def test_the_other_processes_say_that_one_is_gone(dataset):
+    def fails(_):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:1")
+
+    with pytest.raises(ProcessLost, match="another process of this run ended in step 3"):
+        guard(dataset, processes=(0, 2)).run(fails, [batch_of([60])], step=3)
+
+
+def test_other_errors_are_not_taken_for_it(dataset):
+    def fails(_):
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        guard(dataset).run(fails, [batch_of([60])], step=1)
+
+
+def test_only_updates_that_would_not_fit_recompute(dataset):
+    keeper = guard(dataset, costs=linear_costs(), memory=1_500 * 200)
+    asked = []
+
+    def look(_):
+        asked.append(keeper.classifier.recompute)
+        return 0.0
+
+    for lengths in ([300], [600], [601], [300, 300], [300, 303]):
+        keeper.run(look, [batch_of(lengths)], step=1)
+    assert asked == [False, False, True, False, True]
+
+
+def test_training_plans_for_its_longest_records(dataset, tmp_path, monkeypatch, caplog):
+    costs = measured_costs(
+        decide(dataset, dataset.indices("train"), TOKENIZER, MODEL, SHORT).model, 65, CPU, "fp32", ways=("plain", "recomputed")
+    )
+    longest = int(dataset.lengths[dataset.indices("train")].max())
+    free = (costs.growth + costs.update([(2, longest)], "recomputed") + costs.update([(1, longest)], "recomputed")) / 0.9
+    monkeypatch.setattr("genomix.train.memory.free_memory", lambda _: free)
+    caplog.set_level("INFO")
+    state = fitted(dataset, tmp_path)
+    assert 2 * longest <= state["memory"]["token_budget"] < 262_144
+    assert not state["memory"]["recompute"]
+    assert "lowered from 262,144" in caplog.text
+    monkeypatch.setattr("genomix.train.memory.free_memory", lambda _: 1_000)
+    fitted(dataset, tmp_path)
+    assert "may not fit" in caplog.text
+
+
+def scores(codes, **settings):
+    scorer = Scorer(
+        network_of().eval(),
+        build_tokenizer(TOKENIZER),
+        max_tokens=4096,
+        strand="both",
+        circular=False,
+        settings=PredictSettings(**settings),
+    )
+    return [score.probabilities for score in scorer.score(codes)]
+
+
+def test_prediction_goes_on_with_smaller_batches_and_gives_the_same(monkeypatch, caplog):
+    rng = np.random.default_rng(0)
+    codes = [rng.integers(0, 4, length, dtype=np.uint8) for length in (30, 400, 90, 380, 30, 410)]
+    expected = scores(codes)
+    narrow = Narrow(monkeypatch, 900, training=False)
+    found = scores(codes)
+    assert narrow.refused == [(12, 408), (6, 408), (3, 408)]
+    assert np.abs(np.array(found) - np.array(expected)).max() < 1e-6
+    assert "out of memory" in caplog.text
+    Narrow(monkeypatch, 300, training=False)
+    with pytest.raises(OutOfMemory, match="a single record of 408 tokens"):
+        scores(codes)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (NO_MEMORY, True),
+        (MemoryError(), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("could not create a primitive"), True),  # oneDNN's words
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("size mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_that_say_memory_ran_out(error, is_one):
+    assert is_out_of_memory(error) is is_one
+
+
+# ---- how much there is -------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_containers_limit_counts(tmp_path):
+    assert list(memory._of_the_container(tmp_path)) == []
+    for name, text in (("memory.max", "1000\n"), ("memory.current", "700\n"), ("memory.stat", "anon 5\ninactive_file 200\n")):
+        (tmp_path / name).write_text(text)
+    assert list(memory._of_the_container(tmp_path)) == [500]
+    (tmp_path / "memory.max").write_text("max\n")
+    assert list(memory._of_the_container(tmp_path)) == []
+
+
+def test_the_machine_tells_what_is_free():
+    assert 2**20 < memory.free_memory(CPU) < 2**50
+    assert 2**24 < memory.process_memory() < 2**40
+
+
+# ---- the command -------------------------------------------------------------------------------------------------------------------------------------
+
+SMALL = ["--preset", "tiny", "--device", "cpu", "--set", "model.max_tokens=7680"]
+
+
+def test_the_command_prints_and_writes_a_plan(tmp_path, capsys):
+    assert main(["plan", *SMALL, "--lengths", "1000,5e3", "--memory", "4", "--json", str(tmp_path / "plan.json")]) == 0
+    printed = capsys.readouterr().out
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert f"{plan['parameters']:,} parameters; 4.00 GiB on cpu" in printed
+    assert [row["bases"] for row in plan["rows"]] == [1_000, 5_000]
+    short, long = plan["rows"]
+    assert plan["resting"] < short["training"]["memory"] < long["training"]["memory"] < long["update"]["memory"]
+    assert short["recomputed"]["memory"] < long["recomputed"]["memory"]
+    assert all(row[way]["seconds"] > 0 for row in plan["rows"] for way in ("training", "recomputed", "update", "prediction"))
+    assert plan["longest_training"] == plan["longest_whole"] == 7_685
+    assert plan["choice"]["token_budget"] == 131_072
+    assert "token budget of 131,072; in its largest update activations are kept" in printed
+
+
+def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
+    path = str(tmp_path / "plan.json")
+    assert main(["plan", *SMALL, "--lengths", "7000", "--memory", "64", "--json", path]) == 0
+    plan = json.loads(Path(path).read_text())
+    (row,) = plan["rows"]
+    one = row["recomputed"]["memory"]
+    assert main(["plan", *SMALL, "--lengths", "7000", "--memory", str(one / 2**30), "--json", path, "--force"]) == 0
+    tight = json.loads(Path(path).read_text())
+    assert tight["choice"]["recompute"]
+    assert tight["choice"]["token_budget"] < 131_072
+    assert main(["plan", *SMALL, "--lengths", "7000", "--memory", "0.01", "--json", path, "--force"]) == 0
+    assert json.loads(Path(path).read_text())["longest_training"] == 0
+    assert "it may not fit" in capsys.readouterr().out
+
+
+def test_lengths_come_from_files_too(dataset, tmp_path):
+    rng = random.Random(0)
+    fasta = write_fasta(tmp_path / "x.fa", {str(i): random_sequence(rng, length, gc=0.5) for i, length in enumerate((70, 80, 500))})
+    for words, expected in ((["--lengths", str(fasta)], [70, 80, 500]), (["--lengths", "300", "--lengths", "20"], [20, 300])):
+        assert main(["plan", *SMALL, *words, "--json", str(tmp_path / "plan.json"), "--force"]) == 0
+        assert [row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]] == expected
+    assert main(["plan", *SMALL, "--lengths", str(dataset.folder), "--json", str(tmp_path / "plan.json"), "--force"]) == 0
+    assert max(row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]) == dataset.lengths.max()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--lengths", "0"], 2, "at least 1 base"),
+        (["--lengths", "100", "--lengths", "x.fa"], 2, "one file or dataset folder"),
+        (["--lengths", "absent.fa"], 66, "absent.fa"),
+        ([], 2, "--lengths"),
+    ],
+)
+def test_what_is_no_length_is_refused(words, code, said, capsys):
+    assert main(["plan", *SMALL, *words]) == code
+    assert said in capsys.readouterr().err
