@@ -14,7 +14,6 @@ from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
-from genomix.records import encode_bases
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def read_records(
         )
         for item in items:
             labels.add(item.known.label)
-            codes = encode_bases(item.record.sequence)
+            codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
             if refusal is not None:
