@@ -1,23 +1,18 @@
 """FASTA, the format to be fast in: read in blocks, and a block's letters looked at all at once.
 
-What lies in a block is found and coded by a thread while the records of the block before are on their way (`_Block`); here they are put together. A record
-with a letter that is no nucleotide code is read again slowly, as Biopython's `SimpleFastaParser` reads it: it has the last word on odd white space.
+`letters` finds what lies in a block; here records are put together from blocks. One with a letter that is no nucleotide code is read again slowly, as
+Biopython's `SimpleFastaParser` reads it: it strips white space that is none in ASCII.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from io import BufferedReader
-from typing import NamedTuple
 
-import numpy as np
-
-from genomix.ahead import ahead
-from genomix.formats.letters import FOREIGN, SPACE, letter_codes, without_line_ends
+from genomix.formats.letters import FOREIGN, SPACE, Block, Scanner
 from genomix.formats.sequence_file import ForeignLetterError, SequenceFile, nucleotides, open_sequence_file, split_header
 from genomix.records import SequenceRecord, encode_bases
 
-_BLOCK_BYTES = 1 << 19
-_BLOCKS_AHEAD = 4
+_BLOCK_BYTES = 1 << 18
+"""What is made of a block fits the cache."""
 _LINE_END = ord("\n")
 
 
@@ -27,33 +22,10 @@ def recognises(head: bytes) -> bool:
 
 def read(file: SequenceFile) -> Iterator[SequenceRecord]:
     """Raises DataError for a letter that is no nucleotide code, naming its line where the file can be read again."""
-    blocks = (_look_at(text, line_start=line_start) for text, line_start in _texts(file.stream))
-    if file.can_reopen:  # a pipe may keep a thread waiting for ever
-        blocks = ahead(blocks, most=_BLOCKS_AHEAD)
-    records = _Records(file)
-    with closing(blocks):
-        for block in blocks:
-            yield from records.add(block)
-        yield records.finish()
-
-
-class _Block(NamedTuple):
-    """A piece of a FASTA file.
-
-    Attributes:
-        text: its bytes.
-        headers: spans of its header lines, `>` included, the line end not.
-        letters, codes: uint8, what stands between these, without line ends, and their codes.
-        bounds: the letters before the first header, before the second, ..., and in all.
-        highest: the highest code.
-    """
-
-    text: bytes
-    headers: list[tuple[int, int]]
-    letters: np.ndarray
-    codes: np.ndarray
-    bounds: list[int]
-    highest: int
+    records, scanner = _Records(file), Scanner()
+    for text, line_start in _texts(file.stream):
+        yield from records.add(scanner.scan(text, line_start=line_start))
+    yield records.finish()
 
 
 def _texts(stream: BufferedReader) -> Iterator[tuple[bytes, bool]]:
@@ -79,24 +51,6 @@ def _with_plain_line_ends(text: bytes, stream: BufferedReader) -> bytes:
     return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _look_at(text: bytes, *, line_start: bool) -> _Block:
-    headers = list(_headers(text, line_start=line_start))
-    letters, bounds = without_line_ends(text, headers)
-    codes = letter_codes(letters)
-    return _Block(text, headers, letters, codes, [*bounds, len(letters)], int(codes.max(initial=0)))
-
-
-def _headers(text: bytes, *, line_start: bool) -> Iterator[tuple[int, int]]:
-    place = text.find(b">")
-    while place >= 0:
-        stop = place + 1
-        if text[place - 1] == _LINE_END if place else line_start:
-            end = text.find(b"\n", stop)
-            stop = end if end >= 0 else len(text)
-            yield place, stop
-        place = text.find(b">", stop)
-
-
 class _Records:
     """Puts records together from blocks."""
 
@@ -109,18 +63,18 @@ class _Records:
         self._odd: list[bytes] = []
         """The record's text from the block on in which a foreign letter stands."""
 
-    def add(self, block: _Block) -> Iterator[SequenceRecord]:
+    def add(self, block: Block) -> Iterator[SequenceRecord]:
         """The records that end in a block."""
         place = first = 0
-        for (start, stop), last in zip(block.headers, block.bounds, strict=False):
+        for start, stop, last in block.headers:
             if self._ordinal:
                 self._extend(block, (place, start), (first, last))
                 yield self.finish()
             self._ordinal += 1
             self._header, place, first = block.text[start + 1 : stop], stop, last
-        self._extend(block, (place, len(block.text)), (first, block.bounds[-1]))
+        self._extend(block, (place, len(block.text)), (first, len(block.letters)))
 
-    def _extend(self, block: _Block, span: tuple[int, int], part: tuple[int, int]) -> None:
+    def _extend(self, block: Block, span: tuple[int, int], part: tuple[int, int]) -> None:
         """More of the record, by its span in the text and by its letters."""
         letters, codes = block.letters[part[0] : part[1]], block.codes[part[0] : part[1]]
         if block.highest >= SPACE or self._odd:
