@@ -17,8 +17,6 @@ from genomix.errors import DataError
 
 _log = logging.getLogger(__name__)
 
-_BUFFER_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -56,7 +54,7 @@ def read_records(
     """
     table, labels = RecordTable(), set[str]()
     with ExitStack() as stack:
-        bases = BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b", buffering=_BUFFER_BYTES)))
+        bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
             stack.enter_context((folder / REJECTED_FILE).open("w", encoding="utf-8", errors="backslashreplace", newline=""))
         )
