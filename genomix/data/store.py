@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -34,7 +34,7 @@ SIMILARITY_FILE = "similarity.tsv"
 
 RECORD_COLUMNS = ("id", "label", "group", "split", "length", "offset", "source", "sequence", "cluster")
 _NEEDED = {"counts", "split", "circular", "strand", "files"}
-_HASHED_BYTES = 1 << 24
+_HASHED_BYTES = 1 << 22
 """Large, as a thread gets the interpreter back only after a while for each block."""
 _WRITTEN_BYTES = 1 << 22
 _NUMBERS = ("length", "offset")
@@ -55,7 +55,7 @@ class BasesWriter:
         self._writing: Future[None] | None = None
         file.write(_npy_header(0))
 
-    def __enter__(self) -> "BasesWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -111,10 +111,10 @@ def _npy_header(count: int) -> bytes:
 
 def file_entry(path: Path) -> dict[str, Any]:
     """Size and sha256 of a file, as `dataset.json` holds them."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASHED_BYTES):
-            digest.update(block)
+    digest, block = hashlib.sha256(), bytearray(_HASHED_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(memoryview(block)[:count])
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
 
