@@ -12,7 +12,7 @@ from genomix.bundle import Bundle
 from genomix.confidence import Answer, Decision, build_decision
 from genomix.data.augment import Strand
 from genomix.ranks import Ranks, ranks_of
-from genomix.records import OTHER, Prediction, SequenceRecord, encode_bases
+from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scorer, Scores, build_scorer
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def _predict(
     settings = scorer.settings
     shortest, ranks, novelties = bundle.tokenizer.k, ranks_of(bundle.classes), array("d")
     for chunk in _chunks(records, settings.token_budget * BUFFERED_BATCHES):
-        coded = [np.frombuffer(encode_bases(record.sequence), dtype=np.uint8) for record in chunk]
+        coded = [np.frombuffer(record.codes, dtype=np.uint8) for record in chunk]
         refused = [_refusal(codes, shortest, settings.max_ambiguous) for codes in coded]
         scores = scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status)
         for record, status in zip(chunk, refused, strict=True):

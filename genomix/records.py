@@ -4,7 +4,7 @@ Bases are coded one byte each: A 0, C 1, G 2, T and U 3, anything else 4 (`OTHER
 3 - b.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 BASES = "ACGT"
 OTHER = 4
@@ -36,6 +36,7 @@ class SequenceRecord:
         sequence: the letters as ASCII, white space removed, case kept.
         source: the file it came from, as the user named it.
         ordinal: its place in that file, from 1.
+        known_codes: the base codes of `sequence`, where its reader has them already; ask `codes`, which always has them.
     """
 
     id: str
@@ -43,6 +44,12 @@ class SequenceRecord:
     sequence: bytes
     source: str
     ordinal: int
+    known_codes: bytes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def codes(self) -> bytes:
+        """The base codes of `sequence`."""
+        return encode_bases(self.sequence) if self.known_codes is None else self.known_codes
 
     @property
     def where(self) -> str:

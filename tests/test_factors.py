@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genomix.nn.ops import choice, chunked, native, reference
+from genomix.native import SWITCH
+from genomix.nn.ops import chunked, native, reference
 from genomix.nn.ops import factors as operations
 from genomix.nn.ops.native import compiled
 from genomix.nn.ops.problem import Problem
@@ -134,9 +135,9 @@ def test_other_precisions_and_too_many_links_go_to_plain_torch():
 def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if spoiled == "switched off":
-        monkeypatch.setenv(choice.VARIABLE, "torch")
+        monkeypatch.setenv(SWITCH, "0")
     else:
-        monkeypatch.setattr(compiled.shutil, "which", lambda _: None if spoiled == "no compiler" else "/bin/false")
+        monkeypatch.setattr("shutil.which", lambda _: None if spoiled == "no compiler" else "/bin/false")
     compiled.library.cache_clear()
     try:
         given = problem((4, 4, 4, 1), 80, [80], (0, 1))

@@ -12,7 +12,6 @@ import pytest
 import torch
 from test_ops import relative_error, results
 
-from genomix.errors import SettingsError
 from genomix.nn import ops
 from genomix.nn.layers import Perceptron
 from genomix.nn.mixers import MixerSettings, Paramixer
@@ -249,21 +248,12 @@ def nothing_forced():
     choice._has_triton.cache_clear()
 
 
-def test_the_device_decides_and_the_environment_may_decide_otherwise(nothing_forced, monkeypatch):
+def test_the_device_decides_and_the_environment_may_switch_off(nothing_forced, monkeypatch):
     assert [ops.described(device) for device in ("cpu", "cuda", "mps")] == ["compiled C", "Triton kernels", "plain torch"]
-    monkeypatch.setenv("GENOMIX_KERNELS", "torch")
-    assert choice.chosen("cuda") == choice.chosen("cpu") == "torch"
-    monkeypatch.setenv("GENOMIX_KERNELS", "triton")
-    assert choice.chosen("cpu") == "triton"
-    monkeypatch.setenv("GENOMIX_KERNELS", "cudnn")
-    with pytest.raises(SettingsError, match="expected torch, native, triton, found 'cudnn'"):
-        choice.chosen("cuda")
-    monkeypatch.setenv("GENOMIX_KERNELS", "native")
     monkeypatch.setattr(choice.compiled, "library", lambda: None)
-    with pytest.raises(SettingsError, match="compiled C: not to be had here"):
-        choice.chosen("cpu")
-    monkeypatch.delenv("GENOMIX_KERNELS")
-    assert choice.chosen("cpu") == "torch"
+    assert [choice.chosen(device) for device in ("cpu", "cuda")] == ["torch", "triton"]
+    monkeypatch.setenv("GENOMIX_NATIVE", "0")
+    assert choice.chosen("cuda") == "torch"
 
 
 def test_without_triton_the_gpu_runs_plain_torch_and_says_so_once(nothing_forced, monkeypatch, caplog):
@@ -273,9 +263,6 @@ def test_without_triton_the_gpu_runs_plain_torch_and_says_so_once(nothing_forced
     assert [record.message for record in caplog.records] == [
         "Triton is not installed: on the GPU links are mixed by plain torch, which is slower"
     ]
-    monkeypatch.setenv("GENOMIX_KERNELS", "triton")
-    with pytest.raises(SettingsError, match="Triton kernels: not to be had here"):
-        choice.chosen("cpu")
 
 
 def test_every_kernel_compiles_for_gpus_and_fits_into_them(tmp_path):

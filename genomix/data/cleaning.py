@@ -58,7 +58,7 @@ def unusable(codes: bytes, known: Label, settings: CleaningSettings, *, labelled
         return "empty", "no bases"
     if length < settings.min_length:
         return "too_short", f"{length} bases, at least {settings.min_length} wanted"
-    others = codes.count(_OTHER)
+    others = codes.count(_OTHER) if _OTHER in codes else 0  # finding none is much faster than counting none
     if others > settings.max_ambiguous * length:
         return "too_ambiguous", f"{others} of {length} letters are not A, C, G or T, at most {settings.max_ambiguous:g} of them may be"
     if labelled and not known.label:

@@ -5,8 +5,11 @@ cheap enough to compute for every k-mer and rules nearly all of them out. Only f
 `KmerHasher` does what `reference_hashes` says, in buffers that are allocated once and fit the cache: fresh memory would cost more than the arithmetic.
 """
 
+import ctypes
+
 import numpy as np
 
+from genomix.native.sequences import library
 from genomix.records import OTHER
 from genomix.tokenizers.kmers import kmer_codes
 
@@ -16,6 +19,8 @@ K = 16
 _HALF = K // 2
 _CHUNK = 1 << 19
 """K-mers looked at together: many, so that threads seldom meet at the interpreter's lock."""
+_ROOM, _ROOM_AT_LEAST = 1.5, 1024
+"""Small hashes that a sequence is expected to have, over those of a random one; one that repeats itself has more, and is then looked at twice."""
 _UPPER_FACTOR = np.uint16(0x9E6D)
 _LOWER_START, _LOWER_FACTOR = np.uint32(0x9E3779B9), np.uint32(0x21F0AAAD)
 _HALF_BITS = np.uint32(16)
@@ -40,6 +45,18 @@ def _hashes(upper: np.ndarray, canonical: np.ndarray) -> np.ndarray:
     return upper.astype(np.uint32) << _HALF_BITS | (lower >> _HALF_BITS)
 
 
+def _native_small_hashes(native: ctypes.CDLL, codes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    kmers = max(0, len(codes) - K + 1)
+    codes = np.ascontiguousarray(codes)
+    room = int(kmers * (limit / 2**32) * _ROOM) + _ROOM_AT_LEAST
+    while True:
+        places, hashes = np.empty(room, np.int64), np.empty(room, np.uint32)
+        found = native.small_hashes(codes.ctypes.data, kmers, limit, places.ctypes.data, hashes.ctypes.data, room)
+        if found <= room:
+            return places[:found], hashes[:found]
+        room = found
+
+
 class KmerHasher:
     """Finds the k-mers with small hashes. Holds work space, so each thread needs its own."""
 
@@ -55,6 +72,13 @@ class KmerHasher:
         Args:
             codes: uint8 base codes [base].
         """
+        native = library()
+        if native is not None:
+            return _native_small_hashes(native, codes, limit)
+        return self.small_hashes_with_numpy(codes, limit)
+
+    def small_hashes_with_numpy(self, codes: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `small_hashes` gives, without compiled code."""
         found = [
             self._small_in_chunk(codes[start : start + _CHUNK + K - 1], start, limit) for start in range(0, len(codes) - K + 1, _CHUNK)
         ]

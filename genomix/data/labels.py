@@ -89,8 +89,9 @@ def labelled_records(files: Sequence[SourceFile], labeller: Labeller, settings: 
         InputMissing: no such file.
     """
     for file in files:
+        of_all = None if file.label is None else Label(file.label)
         for record in open_records(file.path):
-            known = Label(file.label) if file.label is not None else labeller.label(record)
+            known = labeller.label(record) if of_all is None else of_all
             yield LabelledRecord(record, known, record.id)
     if settings.intervals is not None and settings.genome is not None:
         for record, interval in interval_records(settings.intervals, settings.genome):

@@ -14,11 +14,8 @@ from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
-from genomix.records import encode_bases
 
 _log = logging.getLogger(__name__)
-
-_BUFFER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def read_records(
     """
     table, labels = RecordTable(), set[str]()
     with ExitStack() as stack:
-        bases = BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b", buffering=_BUFFER_BYTES)))
+        bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
             stack.enter_context((folder / REJECTED_FILE).open("w", encoding="utf-8", errors="backslashreplace", newline=""))
         )
@@ -66,7 +63,7 @@ def read_records(
         )
         for item in items:
             labels.add(item.known.label)
-            codes = encode_bases(item.record.sequence)
+            codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
             if refusal is not None:

@@ -100,15 +100,27 @@ class _Places:
             known = wanted.contain(hashes)
             places, hashes = places[known], hashes[known]
         places += start
-        owners = np.searchsorted(self.offsets, places, side="right") - 1
-        whole = (owners >= 0) & (
-            places + K <= self.offsets[owners] + self.lengths[owners]
-        )  # others reach into the next record, or lie in a gap
-        if chosen is not None:
-            whole &= chosen[owners]
-        keys = hashes[whole].astype(np.uint64) << _HASH_SHIFT | owners[whole].astype(np.uint64)
+        owners, whole = self._owners(places, chosen)
+        keys = hashes[whole].astype(np.uint64) << _HASH_SHIFT | owners
         keys.sort()
         return keys
+
+    def _owners(self, places: np.ndarray, chosen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """uint64: the chosen records that whole k-mers at these places belong to; and bool [place], which ones do. Others reach into the next record, or lie in a gap.
+
+        Args:
+            places: int64, rising.
+        """
+        first, last = (np.searchsorted(self.offsets, place, side="right") for place in (places[:1], places[-1:]))
+        records = np.arange(max(int(first.sum()) - 1, 0), int(last.sum()))
+        if chosen is not None:
+            records = records[chosen[records]]
+        starts = np.searchsorted(places, self.offsets[records])
+        stops = np.maximum(starts, np.searchsorted(places, self.offsets[records] + self.lengths[records] - K, side="right"))
+        bounds = np.zeros(len(places) + 1, dtype=np.int32)
+        np.add.at(bounds, starts, 1)
+        np.subtract.at(bounds, stops, 1)
+        return np.repeat(records.astype(np.uint64), stops - starts), np.cumsum(bounds[:-1]) > 0
 
 
 class _Members:

@@ -14,9 +14,10 @@ import io
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -33,13 +34,14 @@ SIMILARITY_FILE = "similarity.tsv"
 
 RECORD_COLUMNS = ("id", "label", "group", "split", "length", "offset", "source", "sequence", "cluster")
 _NEEDED = {"counts", "split", "circular", "strand", "files"}
-_HASHED_BYTES = 1 << 24
+_HASHED_BYTES = 1 << 22
 """Large, as a thread gets the interpreter back only after a while for each block."""
+_WRITTEN_BYTES = 1 << 22
 _NUMBERS = ("length", "offset")
 
 
 class BasesWriter:
-    """Writes `bases.npy` record by record; the header gets its length at the end.
+    """Writes `bases.npy` record by record, some megabytes at a time and in a thread; the header gets its length at the end.
 
     Args:
         file: open for writing and reading.
@@ -47,26 +49,58 @@ class BasesWriter:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self.count = 0
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = self.count = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bases")
+        self._writing: Future[None] | None = None
         file.write(_npy_header(0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
 
     def add(self, codes: bytes) -> int:
         """Append a record's base codes; returns its offset."""
         offset = self.count
-        self._file.write(codes)
+        self._waiting.append(codes)
+        self._waiting_bytes += len(codes)
         self.count += len(codes)
+        if self._waiting_bytes >= _WRITTEN_BYTES:
+            self._hand_over()
         return offset
 
     def read(self, offset: int, length: int) -> bytes:
         """Base codes written before."""
+        self._flush()
         self._file.seek(_HEADER_BYTES + offset)
         codes = self._file.read(length)
         self._file.seek(0, os.SEEK_END)
         return codes
 
     def finish(self) -> None:
+        self._flush()
         self._file.seek(0)
         self._file.write(_npy_header(self.count))
+
+    def _hand_over(self) -> None:
+        """Have the thread write what waits; what it was given before must be written first, so that little is in memory."""
+        self._wait()
+        self._writing = self._thread.submit(_write_all, self._file, self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+
+    def _flush(self) -> None:
+        self._hand_over()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+
+def _write_all(file: IO[bytes], parts: list[bytes]) -> None:
+    file.write(b"".join(parts))
 
 
 def _npy_header(count: int) -> bytes:
@@ -77,10 +111,10 @@ def _npy_header(count: int) -> bytes:
 
 def file_entry(path: Path) -> dict[str, Any]:
     """Size and sha256 of a file, as `dataset.json` holds them."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASHED_BYTES):
-            digest.update(block)
+    digest, block = hashlib.sha256(), bytearray(_HASHED_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(block):
+            digest.update(memoryview(block)[:count])
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 
 

@@ -4,16 +4,16 @@ import itertools
 import logging
 import warnings
 from collections.abc import Iterator
-
-from Bio import BiopythonParserWarning
-from Bio.GenBank.Scanner import EmblScanner, GenBankScanner, InsdcScanner
-from Bio.Seq import UndefinedSequenceError
-from Bio.SeqRecord import SeqRecord
+from typing import TYPE_CHECKING
 
 from genomix.errors import DataError, GenomixError
 from genomix.formats.opening import display_name
 from genomix.formats.sequence_file import ForeignLetterError, SequenceFile, nucleotides
 from genomix.records import SequenceRecord
+
+if TYPE_CHECKING:  # where they run they are imported inside functions: a tenth of a second that FASTA does not need
+    from Bio.GenBank.Scanner import InsdcScanner
+    from Bio.SeqRecord import SeqRecord
 
 _log = logging.getLogger(__name__)
 
@@ -31,15 +31,19 @@ def recognises_embl(head: bytes) -> bool:
 
 def read_genbank(file: SequenceFile) -> Iterator[SequenceRecord]:
     """Raises DataError for a foreign letter, a record without its sequence, a broken or a cut record."""
+    from Bio.GenBank.Scanner import GenBankScanner
+
     return _read(file, GenBankScanner(), "GenBank")
 
 
 def read_embl(file: SequenceFile) -> Iterator[SequenceRecord]:
     """Raises DataError for a foreign letter, a record without its sequence, a broken or a cut record."""
+    from Bio.GenBank.Scanner import EmblScanner
+
     return _read(file, EmblScanner(), "EMBL")
 
 
-def _read(file: SequenceFile, scanner: InsdcScanner, format_name: str) -> Iterator[SequenceRecord]:
+def _read(file: SequenceFile, scanner: "InsdcScanner", format_name: str) -> Iterator[SequenceRecord]:
     entries = scanner.parse_records(file.text, do_features=False)
     warned: set[str] = set()
     for ordinal in itertools.count(1):
@@ -59,8 +63,10 @@ def _read(file: SequenceFile, scanner: InsdcScanner, format_name: str) -> Iterat
         raise DataError(f"no records: found the beginning of a {format_name} file and no record in it", where=display_name(file.path))
 
 
-def _next_entry(entries: Iterator[SeqRecord], where: str, format_name: str) -> tuple[SeqRecord | None, list[str]]:
+def _next_entry(entries: "Iterator[SeqRecord]", where: str, format_name: str) -> "tuple[SeqRecord | None, list[str]]":
     """Biopython's next record (None at the end), and the first line of each of its warnings."""
+    from Bio import BiopythonParserWarning
+
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", BiopythonParserWarning)
@@ -86,7 +92,9 @@ def _log_once(cautions: list[str], where: str, warned: set[str]) -> None:
             _log.warning("%s: %s", where, caution)
 
 
-def _letters(entry: SeqRecord, where: str) -> str:
+def _letters(entry: "SeqRecord", where: str) -> str:
+    from Bio.Seq import UndefinedSequenceError
+
     try:
         return str(entry.seq)
     except UndefinedSequenceError:

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from pyfaidx import Fasta, FastaIndexingError
+from typing import TYPE_CHECKING
 
 from genomix.errors import DataError, UsageError
 from genomix.formats.opening import STDIN, compression, input_missing
+
+if TYPE_CHECKING:
+    from pyfaidx import Fasta
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ _BGZIP_EXTRA = b"BC\x02\x00"
 
 
 @contextmanager
-def open_genome(path: str) -> Iterator[Fasta]:
+def open_genome(path: str) -> "Iterator[Fasta]":
     """A plain or bgzip FASTA, indexed: `genome[contig][start:end]` is a str, `len(genome[contig])` bases.
 
     Raises:
@@ -32,6 +34,8 @@ def open_genome(path: str) -> Iterator[Fasta]:
         InputMissing: no such file, or it can't be read.
         DataError: another compression, no FASTA, lines of unequal length, two contigs of one name.
     """
+    from pyfaidx import FastaIndexingError
+
     bgzipped = _is_bgzip(path)
     with ExitStack() as stack:
         try:
@@ -63,7 +67,7 @@ def _is_bgzip(path: str) -> bool:
     return False
 
 
-def _open_in_place(path: str, *, bgzipped: bool) -> Fasta | None:
+def _open_in_place(path: str, *, bgzipped: bool) -> "Fasta | None":
     """Open with the index beside the file; None where that index is neither there nor writable, or the name misleads."""
     name = path.lower()
     if name.endswith(_BGZIP_NAMES) != bgzipped or name.endswith(_REFUSED_NAMES):
@@ -79,7 +83,7 @@ def _open_in_place(path: str, *, bgzipped: bool) -> Fasta | None:
         return None
 
 
-def _open_beside_link(path: str, stack: ExitStack, *, bgzipped: bool) -> Fasta:
+def _open_beside_link(path: str, stack: ExitStack, *, bgzipped: bool) -> "Fasta":
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="genomix-index-")))
     link = folder / ("genome.fa.gz" if bgzipped else "genome.fa")
     link.symlink_to(Path(path).resolve())
@@ -90,7 +94,9 @@ def _open_beside_link(path: str, stack: ExitStack, *, bgzipped: bool) -> Fasta:
         raise input_missing(error, path) from error
 
 
-def _open(path: str) -> Fasta:
+def _open(path: str) -> "Fasta":
+    from pyfaidx import Fasta
+
     return Fasta(path, as_raw=True, strict_bounds=True)
 
 

@@ -4,14 +4,16 @@ import difflib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from pyfaidx import Fasta
+from typing import TYPE_CHECKING
 
 from genomix.errors import DataError
 from genomix.formats.genome import open_genome
 from genomix.formats.opening import display_name, open_bytes
 from genomix.formats.sequence_file import ForeignLetterError, nucleotides, printable
 from genomix.records import SequenceRecord
+
+if TYPE_CHECKING:
+    from pyfaidx import Fasta
 
 _DISPLAY_LINES = {"track", "browser"}  # what they say is for genome browsers
 _COMPLEMENT = bytes.maketrans(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", b"TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
@@ -89,7 +91,7 @@ def _integer(field: str, column: str, where: str) -> int:
         raise DataError(f"found {field!r} as the {column}, expected a whole number", where=where, hint=hint) from None
 
 
-def _cut(contigs: Fasta, genome: str, interval: _Interval) -> bytes:
+def _cut(contigs: "Fasta", genome: str, interval: _Interval) -> bytes:
     if interval.contig not in contigs:
         raise _unknown_contig(list(contigs.keys()), genome, interval)
     length = len(contigs[interval.contig])

@@ -5,10 +5,11 @@ A reader is a function `read(file: SequenceFile) -> Iterator[SequenceRecord]`; `
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from genomix.errors import DataError
 from genomix.formats.opening import STDIN, display_name, open_bytes
@@ -18,32 +19,38 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 _PROTEIN_ONLY = frozenset("EFIJLOPQXZefijlopqxz*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SequenceFile:
     """An input opened for reading.
 
     Attributes:
         path: as the user named it; `-` is standard input.
-        text: its decompressed text, every kind of line end read as one, from its first line that is not blank.
+        stream: its decompressed bytes from its first line that is not blank.
         first_line: the number of that line.
-        head: the bytes that `text` begins with, some thousand of them; empty for a blank input.
+        head: the bytes that `stream` begins with, some thousand of them; empty for a blank input.
     """
 
     path: str
-    text: TextIO
+    stream: "io.BufferedReader[Any]"
     first_line: int
     head: bytes
+
+    @cached_property
+    def text(self) -> TextIO:
+        """`stream` as text, every kind of line end read as one. For readers that leave `stream` alone."""
+        # Bytes that are not UTF-8 become surrogates here, and Latin-1 letters in `split_header`.
+        return io.TextIOWrapper(self.stream, encoding="utf-8", errors="surrogateescape")
+
+    @cached_property
+    def can_reopen(self) -> bool:
+        """Whether the input can be read a second time: not standard input, not a pipe."""
+        return self.path != STDIN and Path(self.path).is_file()
 
     def place(self, ordinal: int, identifier: str = "", *, line: int | None = None) -> str:
         """The place to name in an error: `reads.fa, line 12, record 3 ('x')`."""
         at_line = "" if line is None else f", line {line}"
         named = f" ({identifier!r})" if identifier else ""
         return f"{display_name(self.path)}{at_line}, record {ordinal}{named}"
-
-    @property
-    def can_reopen(self) -> bool:
-        """Whether the input can be read a second time: not standard input, not a pipe."""
-        return self.path != STDIN and Path(self.path).is_file()
 
 
 @contextmanager
@@ -52,9 +59,8 @@ def open_sequence_file(path: str) -> Iterator[SequenceFile]:
     with open_bytes(path) as stream:
         skipped = _skip_blank(stream)
         head = stream.peek(1)
-        # Bytes that are not UTF-8 become surrogates here, and Latin-1 letters in `split_header`.
-        with io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape") as text:
-            yield SequenceFile(path, text, first_line=skipped + 1, head=head)
+        with closing(stream):
+            yield SequenceFile(path, stream, first_line=skipped + 1, head=head)
 
 
 def split_header(title: str, where: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from genomix.settings.schema import Schema, Setting, did_you_mean
 NOTES = frozenset({"preset", "description"})
 """Top-level keys of a file that are no settings: the preset that it builds on, and a text for the reader."""
 
-RESERVED_VARIABLES = frozenset({"GENOMIX_PRESET", "GENOMIX_CACHE", "GENOMIX_KERNELS"})
+RESERVED_VARIABLES = frozenset({"GENOMIX_PRESET", "GENOMIX_CACHE", "GENOMIX_NATIVE"})
 """Environment variables of the program's own that name no setting."""
 
 

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
-from genomix.data.batches import Batch, TrainingBatches
+from genomix.data.batches import Batch, TrainingBatches, made_for
 from genomix.errors import DataError, Interrupted, SettingsError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
@@ -185,7 +185,8 @@ def _updates(training: Training) -> Iterator[list[Batch]]:
         return progress.step >= training.steps or progress.waited >= training.settings.patience
 
     while not done():
-        for parts in training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size):
+        epoch = training.batches.epoch(progress.epoch, start=progress.step_in_epoch, rank=fabric.global_rank, world=fabric.world_size)
+        for parts in made_for(epoch, fabric.device):
             progress.step_in_epoch += 1
             yield [part.to(fabric.device) for part in parts]
             if done():

@@ -1,26 +1,23 @@
 """Which implementation runs on which kind of device, and how to ask for another.
 
 On a CPU it is compiled C where there is a compiler, on an NVIDIA GPU Triton where Triton is installed; plain torch everywhere else, and for what those two
-can't do (C only whole factors and perceptrons in float32). `GENOMIX_KERNELS=torch`, `=native` or `=triton`, or `using`, asks for one on all devices. Triton on
-a CPU needs its interpreter (`TRITON_INTERPRET=1`), which is for tests.
+can't do (C only whole factors and perceptrons in float32). `GENOMIX_NATIVE=0` leaves all to plain torch. `using` asks for one on all devices; Triton on a CPU
+needs its interpreter (`TRITON_INTERPRET=1`), which is for tests.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Literal, get_args
+from typing import Literal
 
-from genomix.errors import SettingsError
+from genomix.native import switched_off
 from genomix.nn.ops.native import compiled
 
 Name = Literal["torch", "native", "triton"]
 
-VARIABLE = "GENOMIX_KERNELS"
 DESCRIPTIONS: dict[Name, str] = {"torch": "plain torch", "native": "compiled C", "triton": "Triton kernels"}
-HINTS: dict[Name, str] = {"native": "install a C compiler, or unset it", "triton": "pip install triton, or unset it"}
 PREFERRED: dict[str, Name] = {"cpu": "native", "cuda": "triton"}
 
 _forced: list[Name] = []  # not a context variable: PyTorch runs the backward pass on a GPU in a thread of its own
@@ -38,23 +35,11 @@ def using(name: Name) -> Iterator[None]:
 
 
 def chosen(device: str) -> Name:
-    """The implementation for a kind of device.
-
-    Raises:
-        SettingsError: the environment asks for one that there isn't.
-    """
+    """The implementation for a kind of device."""
     if _forced:
         return _forced[-1]
-    asked = os.environ.get(VARIABLE)
-    if not asked:
-        best = PREFERRED.get(device, "torch")
-        return best if _available(best) else "torch"
-    for name in get_args(Name):
-        if asked == name:
-            if not _available(name):
-                raise SettingsError(f"{DESCRIPTIONS[name]}: not to be had here", where=f"environment variable {VARIABLE}", hint=HINTS[name])
-            return name
-    raise SettingsError(f"expected {', '.join(get_args(Name))}, found {asked!r}", where=f"environment variable {VARIABLE}")
+    best = PREFERRED.get(device, "torch")
+    return best if not switched_off() and _available(best) else "torch"
 
 
 def described(device: str) -> str:
