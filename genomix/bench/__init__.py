@@ -6,6 +6,6 @@
     preprocess.py   sequence files to a dataset: MB/s and memory
 
 Each compares results before it times anything, and gives no speed where they differ. What is timed together is timed in turn, in one process and under one
-allocator setting; memory is measured in fresh processes (`children.py` starts them, `child.py` is what they run). So this process, which only collects,
-needs no torch but for the comparison.
+allocator setting; memory is measured in fresh processes (`children.py` starts them, `child.py` is what they run). This process compares
+and collects.
 """

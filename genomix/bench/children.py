@@ -10,14 +10,16 @@ import subprocess
 import sys
 from typing import Any
 
+from genomix.errors import GenomixError
+
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 """Keeps glibc from returning large buffers to the system at every step."""
 _STARTING = 120
 """Seconds that a process may take beside what it measures: a first start reads all of torch, and may compile."""
 
 
-class Stopped(Exception):  # noqa: N818 - a reason, not a failure
-    """The process didn't finish; the text says why."""
+class Stopped(GenomixError):  # noqa: N818 - named as the errors that users see are
+    """A process that measured didn't finish; the message says why."""
 
 
 def measured(task: str, *, tuned: bool = True, seconds: float | None = None, **arguments: Any) -> dict[str, Any]:

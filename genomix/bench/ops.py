@@ -59,7 +59,7 @@ class OpsPlan:
 
 @dataclass(slots=True)
 class OpsOutcome:
-    """What came of it. Where `agree` is false nothing was timed, and `figures` holds the comparison only."""
+    """What came of it; `figures` is empty where the comparison is red."""
 
     comparisons: list[Any]
     figures: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +67,11 @@ class OpsOutcome:
     @property
     def agree(self) -> bool:
         return all(comparison.agrees for comparison in self.comparisons)
+
+    @property
+    def compared(self) -> list[dict[str, Any]]:
+        """The comparisons as they are written."""
+        return [asdict(each) for each in self.comparisons]
 
 
 def bench_ops(plan: OpsPlan, earlier: dict[str, Any] | None = None, progress: Callable[[str], None] = _log.info) -> OpsOutcome:
@@ -80,10 +85,9 @@ def bench_ops(plan: OpsPlan, earlier: dict[str, Any] | None = None, progress: Ca
 
     progress("comparing results")
     outcome = OpsOutcome(equality.compare_all(plan.device, plan.dtype, plan.operators))
-    outcome.figures = {"comparisons": [asdict(each) for each in outcome.comparisons]}
     if not outcome.agree:
         return outcome
-    figures: dict[str, Any] = dict(earlier or {}) | plan.where | outcome.figures | {"allocator": ALLOCATOR, "rounds": plan.rounds}
+    figures: dict[str, Any] = dict(earlier or {}) | plan.where | {"allocator": ALLOCATOR, "rounds": plan.rounds}
     if "published" in plan.parts:
         progress("the published settings")
         found = _published(plan)
@@ -97,7 +101,8 @@ def bench_ops(plan: OpsPlan, earlier: dict[str, Any] | None = None, progress: Ca
     if "preset" in plan.parts:
         progress(f"preset {plan.preset}")
         figures["preset"] = measured("preset", preset=plan.preset, bases=plan.bases, **plan.where)
-    outcome.figures = figures | {"bars": bars(figures)}
+    compared = {each["name"]: each for each in [*figures.get("comparisons", []), *outcome.compared]}
+    outcome.figures = figures | {"comparisons": list(compared.values()), "bars": bars(figures)}
     return outcome
 
 

@@ -77,7 +77,7 @@ def ops(
     )
     earlier = read_figures(json) if add and json else {}
     outcome = bench_ops(plan, earlier, progress=lambda text: say([text]))
-    _print(comparison_lines(outcome.figures["comparisons"]))
+    _print(comparison_lines(outcome.compared))
     _require_agreement(agree=outcome.agree)
     _print(ops_lines(outcome.figures))
     if json is not None:
