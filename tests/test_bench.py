@@ -178,7 +178,8 @@ def test_bars_come_from_the_figures_alone():
         {"operator": "dna", "length": 16_384, "tokens_per_second": 100.0},
         {"operator": "dna", "length": 262_144, "tokens_per_second": 50.0},
         {"operator": "paramixer-cdil", "length": 16_384, "tokens_per_second": 120.0},
-        {"operator": "fft", "length": 16_384, "tokens_per_second": 100.0},
+        {"operator": "fft", "length": 16_384, "tokens_per_second": 150.0, "paramixer_speedup": 1.2},
+        {"operator": "rotation", "length": 16_384, "tokens_per_second": 50.0},
         {"operator": "attention", "length": 16_384, "left_out": "too slow"},
     ]
     found = bars.bars({"lengths": rows})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from genomix.bench.bars import bars
+from genomix.bench.bars import OURS, bars
 from genomix.bench.children import ALLOCATOR, Stopped, measured
 from genomix.bench.timing import available_memory
 from genomix.errors import UsageError
@@ -196,7 +196,10 @@ def _time_together(rows: Sequence[dict[str, Any]], length: int, plan: OpsPlan) -
                 row["left_out"] = str(stopped)
         return
     for row in rows:
-        row |= {"train_seconds": seconds[row["operator"]], "tokens_per_second": length / seconds[row["operator"]]}
+        own = seconds[row["operator"]]
+        row |= {"train_seconds": own, "tokens_per_second": length / own}
+        if OURS in seconds:  # of this run: rows of other runs may stand beside it in the file
+            row["paramixer_speedup"] = own / seconds[OURS]
 
 
 def chosen_lengths(words: str) -> tuple[int, ...]:
