@@ -1,21 +1,15 @@
-"""What every benchmark writes beside its figures, and how it times two sides in turn."""
+"""What every benchmark here writes beside its figures, and how it gets the allocator that they are measured with; the rest is `genomix.bench`."""
 
 import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
-"""Keeps glibc from returning large buffers to the system at every step: else page faults are what is timed."""
+from genomix.bench.children import ALLOCATOR
+from genomix.bench.figures import commit, machine, versions, write_figures
+
+__all__ = ["arguments", "commit", "machine", "versions", "with_tuned_allocator", "write"]
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
@@ -30,43 +24,6 @@ def with_tuned_allocator() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
 
 
-def in_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each side; one round that is not counted, then A B A B ..."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for counted in (False, *[True] * rounds):
-        for name, call in sides.items():
-            started = time.perf_counter()
-            call()
-            if counted:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(each) for name, each in seconds.items()}
-
-
 def write(path: Path | None, figures: dict[str, Any]) -> None:
-    if path is None:
-        return
-    content = {
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(),
-        "commit": commit(),
-        **figures,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def machine() -> dict[str, Any]:
-    model = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {"processor": model[0] if model else platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
-
-
-def versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in ("genomix-paramixer", "torch", "numpy")}}
-
-
-def commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
-    return found.stdout.strip() or "unknown"
+    if path is not None:
+        write_figures(path, figures)

@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 import genomix
-from genomix.cli import data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
+from genomix.cli import bench, data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
 from genomix.errors import GenomixError, InputMissing, OutOfMemory, UsageError, is_out_of_memory
 from genomix.outputs import CANNOT_WRITE, output_error
 
@@ -26,7 +26,7 @@ BUG = 1
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "plan", "models", "data", "doctor")
+COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "plan", "models", "data", "bench", "doctor")
 """In the order in which a newcomer needs them."""
 
 _CommandLineError = typer.BadParameter.__mro__[1]
@@ -55,6 +55,7 @@ app.command("predict")(predict.predict)
 app.command("plan")(plan.plan)
 app.add_typer(models.app, name="models", no_args_is_help=False)  # without a word it is wrong usage, one line like any other
 app.add_typer(data.app, name="data", no_args_is_help=False)
+app.add_typer(bench.app, name="bench", no_args_is_help=False)
 app.command("doctor")(doctor.doctor)
 
 

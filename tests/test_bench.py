@@ -1,0 +1,268 @@
+"""`genomix bench`: sides are compared before they are timed, a red comparison leaves no speed, what is left out says so, and every figure is written."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from genomix.bench import bars, children, equality, figures, operators, ops, peers, plot, tables, timing
+from genomix.bench import preprocess as bench_preprocess
+from genomix.bench.ops import OpsPlan, bench_ops
+from genomix.cli.main import main
+from genomix.nn.mixers import Paramixer
+
+EVERY = list(operators.OPERATORS)
+MATCHED = [name for name in bars.PEERS if name != "convolution-dense"]
+
+
+@pytest.mark.parametrize("length", [1024, 3000, 16_384, 1_048_576])
+def test_peers_have_as_many_parameters_as_the_paramixer(length):
+    for name in MATCHED:
+        with torch.device("meta"):
+            found = operators.count(operators.OPERATORS[name][0](length))
+        assert found == pytest.approx(operators.target(length), rel=0.1), name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_operator_makes_a_step(name, dtype):
+    case = operators.build(name, 80, batch=2, dtype=dtype)
+    assert [tuple(part.shape) for part in case.train()] == [tuple(part.shape) for part in (case.input, *case.module.parameters())]
+    assert torch.isfinite(case.infer()).all()
+
+
+def test_all_sides_agree():
+    found = equality.compare_all("cpu", "float32", EVERY)
+    assert len(found) == 10
+    assert [each for each in found if not each.agrees] == []
+
+
+def test_a_convolution_done_by_phases_is_the_convolution():
+    layer = torch.nn.Conv1d(4, 4, 5, padding=64, dilation=32).double()
+    hidden = torch.randn(2, 4, 320, dtype=torch.float64)
+    assert torch.allclose(peers._convolved(layer, hidden), layer(hidden), rtol=1e-12)
+
+
+def test_no_number_is_no_agreement():
+    assert not equality.Comparison("", equality.difference([torch.tensor([torch.nan])], [torch.ones(1)]), 1.0).agrees
+    assert equality.difference([torch.tensor([1.0, 2.0])], [torch.tensor([1.0, 4.0])]) == 0.5
+
+
+def small(**changes):
+    return OpsPlan(**({"lengths": (64, 128), "operators": ("paramixer-cdil", "fft"), "parts": ("lengths",), "rounds": 1} | changes))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Tasks run in this process: starting others takes seconds."""
+    asked = []
+
+    def measured(task, *, tuned=True, seconds=None, **arguments):
+        asked.append((task, tuned, arguments))
+        module, function = ("genomix.bench.steps", children_tasks()[task])
+        if task == "published":
+            arguments["length"] = 128
+        if task == "step":
+            arguments["length"] = min(arguments["length"], 128)
+        found = getattr(__import__(module, fromlist=[function]), function)(**arguments)
+        return found | {"peak_extra_bytes": 4096} if task == "step" else found  # this process may have needed more before
+
+    monkeypatch.setattr(ops, "measured", measured)
+    return asked
+
+
+def children_tasks():
+    from genomix.bench.child import TASKS
+
+    return {name: function for name, (_, function) in TASKS.items()}
+
+
+def test_a_broken_operator_gets_no_speed(monkeypatch, capsys, here):
+    right = Paramixer.forward
+    monkeypatch.setattr(Paramixer, "forward", lambda self, *inputs: right(self, *inputs) * 1.01)
+    assert main(["-q", "bench", "ops", "--lengths", "64", "--operators", "paramixer-cdil", "--rounds", "1"]) == 1
+    said = capsys.readouterr()
+    assert "DIFFERS: dna: against the published formulation" in said.out
+    assert "tokens/s" not in said.out
+    assert said.err == "results differ: no speed is worth printing\n"
+    assert here == []
+
+
+def test_a_difference_on_the_timed_input_gets_no_speed(monkeypatch, here):
+    monkeypatch.setattr(ops, "_published", lambda _: {"error": 0.1, "tolerance": 1e-3, "train_speedup": 9.0})
+    outcome = bench_ops(small(parts=("published",)))
+    assert not outcome.agree
+    assert outcome.figures == {}
+    assert outcome.compared[-1]["error"] == 0.1
+
+
+def test_ops_measures_prints_and_writes(tmp_path, capsys, here):
+    file, picture = tmp_path / "ops.json", tmp_path / "ops.svg"
+    words = ["-q", "bench", "ops", "--lengths", "64,128", "--operators", "paramixer-cdil,fft,dna", "--rounds", "1"]
+    assert main([*words, "--part", "published", "--part", "lengths", "--json", str(file), "--plot", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("agrees: ") == 6  # the one on the timed input too
+    assert "times the floor" in out
+    found = json.loads(file.read_text())
+    assert {"train_speedup", "inference_speedup", "memory_ratio", "machine", "versions", "commit", "allocator", "bars"} <= found.keys()
+    assert {(row["operator"], row["length"]) for row in found["lengths"]} == {
+        (n, k) for n in ("paramixer-cdil", "fft", "dna") for k in (64, 128)
+    }
+    assert all(row["tokens_per_second"] > 0 and row["peak_extra_bytes"] >= 0 for row in found["lengths"])
+    assert found["published"]["default_allocator"]["speed_kept"].keys() == {"train", "inference"}
+    assert [tuned for task, tuned, _ in here if task == "published"] == [True, False]
+    assert picture.read_text().startswith("<svg")
+    assert (
+        main(
+            [*words[:3], "--lengths", "64", "--operators", "attention", "--rounds", "1", "--part", "lengths", "--json", str(file), "--add"]
+        )
+        == 0
+    )
+    more = json.loads(file.read_text())
+    assert len(more["lengths"]) == 7
+    assert more["train_speedup"] == found["train_speedup"]
+
+
+def test_figures_of_another_commit_are_not_added_to(tmp_path, capsys):
+    file = tmp_path / "ops.json"
+    figures.write_figures(file, {})
+    file.write_text(file.read_text().replace(figures.commit(), "0000000"))
+    assert main(["bench", "ops", "--json", str(file), "--add"]) == 65
+    assert "measured with another commit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lengths", "12"], "--lengths: expected numbers from 64"),
+        (["--lengths", "4k"], "found '4k'"),
+        (["--operators", "ftt"], "unknown operator 'ftt'"),
+        (["--add"], "--add needs --json FILE"),
+        (["--device", "cuda"], "no cuda device"),
+    ],
+)
+def test_wrong_usage(words, said, capsys):
+    if words[-1] == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert main(["bench", "ops", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_left_out_has_a_reason_and_no_figure(monkeypatch):
+    def measured(task, **arguments):
+        if task == "speeds":
+            return dict.fromkeys(arguments["chosen"], 2.0)
+        if arguments["operator"] == "fft":
+            raise children.Stopped("the process was ended by signal 9")
+        length = arguments["length"]
+        return {"parameters": 5, "step_seconds": length / 4096, "peak_extra_bytes": length * 2**20, "peak_bytes": length * 2**20}
+
+    monkeypatch.setattr(ops, "measured", measured)
+    plan = small(lengths=(4096, 8192, 65_536, 131_072), operators=("attention", "fft"), limit=10.0, memory=2**50)
+    rows = bench_ops(plan).figures["lengths"]
+    found = {(row["operator"], row["length"]): row for row in rows}
+    assert found["attention", 8192]["tokens_per_second"] == 4096
+    assert found["attention", 65_536]["left_out"] == "beyond the limit of 10 s a step: 2.0 s at 8,192 positions"
+    assert found["attention", 131_072]["left_out"] == found["attention", 65_536]["left_out"]
+    assert found["fft", 4096]["left_out"] == "the process was ended by signal 9"
+    assert all("tokens_per_second" not in row for row in rows if "left_out" in row)
+    text = "\n".join(tables.ops_lines({"lengths": rows}))
+    assert text.count("left out: beyond the limit of 10 s a step") == 2
+    small_memory = bench_ops(small(lengths=(4096, 8192), operators=("attention",), memory=6 * 2**30)).figures["lengths"]
+    assert small_memory[1]["left_out"] == "beyond the limit of 6.0 GiB a step: 4.0 GiB at 4,096 positions"
+
+
+def test_bars_come_from_the_figures_alone():
+    rows = [
+        {"operator": "dna", "length": 16_384, "tokens_per_second": 100.0},
+        {"operator": "dna", "length": 262_144, "tokens_per_second": 50.0},
+        {"operator": "paramixer-cdil", "length": 16_384, "tokens_per_second": 120.0},
+        {"operator": "fft", "length": 16_384, "tokens_per_second": 150.0, "paramixer_speedup": 1.2},
+        {"operator": "rotation", "length": 16_384, "tokens_per_second": 50.0},
+        {"operator": "attention", "length": 16_384, "left_out": "too slow"},
+    ]
+    found = bars.bars({"lengths": rows})
+    assert [(bar["value"], bar["aim"], bar["met"]) for bar in found] == [(0.5, 0.6, False), (1.2, 1.3, False)]
+    assert bars.bars({}) == []
+
+
+def test_a_plot_of_nothing_is_a_picture(tmp_path):
+    plot.draw([], tmp_path / "none.svg", "cpu")
+    assert (tmp_path / "none.svg").read_text().startswith("<svg")
+
+
+def test_sides_are_timed_in_turn():
+    calls = []
+    seconds = timing.in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert seconds.keys() == {"a", "b"}
+
+
+def test_the_peak_counts_what_was_given_back():
+    timing.forget_peak()
+    before = timing.peak_memory()
+    np.ones(1 << 24)
+    assert timing.peak_memory() - before > 100 * 2**20
+
+
+def test_a_fresh_process_measures_and_a_failing_one_says_why():
+    found = children.measured("step", operator="fft", length=64, batch=1, device="cpu", dtype="float32")
+    assert found.keys() == {"parameters", "step_seconds", "peak_extra_bytes", "peak_bytes"}
+    with pytest.raises(children.Stopped, match="KeyError"):
+        children.measured("step", operator="none such", length=64, batch=1, device="cpu", dtype="float32")
+
+
+def test_train_gives_the_share_of_loading(tmp_path, capsys):
+    words = ["-q", "bench", "train", "--bases", "40000", "--length", "500", "--steps", "2", "--json", str(tmp_path / "train.json")]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "train.json").read_text())
+    assert found["updates"] == 2
+    assert 0 < found["loading_share"] < 1
+    assert found["tokens_per_second"] > 0
+    assert "of an update" in capsys.readouterr().out
+
+
+def test_train_with_a_red_comparison_times_nothing(monkeypatch, capsys):
+    monkeypatch.setattr("genomix.bench.train.difference", lambda *_: float("nan"))
+    assert main(["-q", "bench", "train", "--bases", "40000", "--length", "500", "--steps", "2"]) == 1
+    assert "tokens/s" not in capsys.readouterr().out
+
+
+def test_predict_gives_shares_that_sum_to_one(tmp_path, capsys):
+    words = ["bench", "predict", "--bases", "30000", "--length", "1500", "--rounds", "1", "--json", str(tmp_path / "predict.json")]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "predict.json").read_text())
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert found["bases"] == 30_000
+    assert "bases/s" in capsys.readouterr().out
+    assert main(["bench", "predict", str(tmp_path / "absent.fa")]) == 66
+
+
+def test_predict_with_a_red_comparison_times_nothing(monkeypatch, capsys):
+    monkeypatch.setattr("genomix.bench.predict._distance", lambda *_: 1.0)
+    assert main(["bench", "predict", "--bases", "3000", "--length", "1500"]) == 1
+    assert "bases/s" not in capsys.readouterr().out
+
+
+def test_preprocess_gives_plain_and_gzip(tmp_path, capsys):
+    words = ["bench", "preprocess", "--megabytes", "1", "--rounds", "1", "--json", str(tmp_path / "preprocess.json")]
+    assert main(words) == 0
+    found = json.loads((tmp_path / "preprocess.json").read_text())
+    for form in ("plain", "gzip"):
+        assert found[form]["bytes"] == pytest.approx(1_000_000, rel=0.1)
+        assert found[form]["times_decompression"] > 0
+        assert found[form]["peak_bytes"] > 10 * 2**20
+    assert "MB/s" in capsys.readouterr().out
+
+
+def test_preprocess_with_a_red_comparison_times_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(bench_preprocess, "encode_bases", lambda _: b"")
+    assert main(["bench", "preprocess", "--megabytes", "1"]) == 1
+    assert "MB/s" not in capsys.readouterr().out
+
+
+def test_preprocess_takes_pairs(tmp_path, capsys):
+    assert main(["bench", "preprocess", "reads.fa"]) == 2
+    assert main(["bench", "preprocess", f"A={tmp_path / 'absent.fa'}"]) == 66
+    assert "expected NAME=file" in capsys.readouterr().err
