@@ -105,11 +105,13 @@ class Launched:
         by: `torchrun` or `srun`.
         processes: this one among all that were launched.
         per_node: processes on each node; None where nodes have different numbers of them.
+        local: this one's number on its node.
     """
 
     by: str
     processes: Processes
     per_node: int | None
+    local: int
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
@@ -119,9 +121,11 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
     """
     if {"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"} <= environment.keys():
         world, local = int(environment["WORLD_SIZE"]), int(environment["LOCAL_WORLD_SIZE"])
-        return Launched("torchrun", Processes(int(environment["RANK"]), world), local if world % local == 0 else None)
+        processes = Processes(int(environment["RANK"]), world)
+        return Launched("torchrun", processes, local if world % local == 0 else None, int(environment.get("LOCAL_RANK", "0")))
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS", "1"))
     if tasks == 1 or "SLURM_PROCID" not in environment:
         return None
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
-    return Launched("srun", Processes(int(environment["SLURM_PROCID"]), tasks), tasks // nodes if tasks % nodes == 0 else None)
+    processes = Processes(int(environment["SLURM_PROCID"]), tasks)
+    return Launched("srun", processes, tasks // nodes if tasks % nodes == 0 else None, int(environment.get("SLURM_LOCALID", "0")))
