@@ -50,7 +50,7 @@ def launch(settings: TrainSettings) -> Fabric:
     require_device(settings.device)
     found = launched()
     devices, nodes = _layout(settings, found)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     several: dict[str, Any] = {"strategy": _strategy()} if devices * nodes > 1 else {}
     fabric = Fabric(
         accelerator=settings.device,
@@ -92,8 +92,5 @@ def _environment(found: Launched | None) -> ClusterEnvironment:
 
 
 def _strategy() -> DDPStrategy:
-    return DDPStrategy(
-        timeout=_PATIENCE,
-        find_unused_parameters=True,  # short records leave the last factors out, so a process may have parameters without a gradient
-        broadcast_buffers=False,  # all processes compute the same running figures, and what composition knows does not change
-    )
+    # Short records leave the last factors out, so a process may have parameters without a gradient.
+    return DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)

@@ -107,10 +107,14 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Reci
     settings, processes = recipe.training, processes_of(fabric)
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-    start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
     factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
-    # The other processes get what it writes into the network when Fabric sets up theirs.
-    composition = processes.from_first(lambda: _composition(model, dataset, records, recipe, factors))
+
+    def begin() -> tuple[dict[str, Any], torch.Tensor | None, dict[str, torch.Tensor]]:
+        start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
+        return start, _composition(model, dataset, records, recipe, factors), model.state_dict()
+
+    start, composition, begun = processes.from_first(begin)
+    model.load_state_dict(begun)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum")
     training = assemble(
