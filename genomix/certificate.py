@@ -63,6 +63,15 @@ class LengthWatch:
                 self.longer += prediction.length > self.longest
             yield record, prediction
 
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Seen, shorter, longer."""
+        return self.seen, self.shorter, self.longer
+
+    def add(self, seen: int, shorter: int, longer: int) -> None:
+        """Count what another has counted."""
+        self.seen, self.shorter, self.longer = self.seen + seen, self.shorter + shorter, self.longer + longer
+
     def warn(self) -> None:
         """One warning, where a record was outside."""
         outside = [

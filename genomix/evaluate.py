@@ -16,6 +16,7 @@ from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
+from genomix.processes import Processes
 from genomix.scorer import PredictSettings, Scorer, build_scorer
 
 
@@ -28,6 +29,7 @@ def evaluate(
     baselines: bool = True,
     checks: bool = True,
     seed: int = 0,
+    processes: Processes | None = None,
 ) -> dict[str, Any]:
     """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`; `genomix.audit` for `audit`,
     `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`.
@@ -37,6 +39,7 @@ def evaluate(
         baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them.
         checks: score shuffled and cropped records too.
         seed: of the bootstrap, and of the samples, shuffles and crops of the checks.
+        processes: that share the work; each gets the whole result, the same as of one alone.
 
     Raises:
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
@@ -56,9 +59,10 @@ def evaluate(
             "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
         )
     labels = _labels(bundle, dataset, indices)
-    scorer = build_scorer(bundle, settings or PredictSettings())
+    processes = processes or Processes()
+    scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
     probabilities = split_probabilities(scorer, dataset, indices)
-    others = baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed) if baselines else {}
+    others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
     metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)

@@ -2,18 +2,18 @@
 
 import logging
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from genomix.bundle import Bundle
-from genomix.confidence import Answer, Decision, build_decision
+from genomix.confidence import Answer, build_decision
 from genomix.data.augment import Strand
 from genomix.ranks import Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord
-from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scorer, Scores, build_scorer
+from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scores, build_scorer
 
 _log = logging.getLogger(__name__)
 
@@ -43,38 +43,58 @@ def predict(
     Raises:
         UsageError: the model was not calibrated for what the settings ask; raised before a record is read.
     """
-    decision = build_decision(
-        bundle.classes,
-        bundle.confidence,
-        bundle.novelty,
-        threshold=settings.threshold,
-        error=settings.error,
-        max_novelty=settings.max_novelty,
-        prior=prior,
-    )
-    return _predict(build_scorer(bundle, settings, strand=strand, features=decision.needs_features), bundle, records, decision)
+    return _predict(Predictor(bundle, settings, strand=strand, prior=prior), records)
 
 
-def _predict(
-    scorer: Scorer, bundle: Bundle, records: Iterable[SequenceRecord], decision: Decision
-) -> Iterator[tuple[SequenceRecord, Prediction]]:
-    settings = scorer.settings
-    shortest, ranks, novelties = bundle.tokenizer.k, ranks_of(bundle.classes), array("d")
-    for chunk in _chunks(records, settings.token_budget * BUFFERED_BATCHES):
+class Predictor:
+    """What answers records, chunk after chunk; the answers to a chunk depend on nothing outside it. The arguments are those of `predict`, and so are the errors."""
+
+    def __init__(self, bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, prior: np.ndarray | None = None) -> None:
+        self.settings, self._shortest, self._ranks = settings, bundle.tokenizer.k, ranks_of(bundle.classes)
+        self._decision = build_decision(
+            bundle.classes,
+            bundle.confidence,
+            bundle.novelty,
+            threshold=settings.threshold,
+            error=settings.error,
+            max_novelty=settings.max_novelty,
+            prior=prior,
+        )
+        self._scorer = build_scorer(bundle, settings, strand=strand, features=self._decision.needs_features)
+
+    def chunks(self, records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]:
+        """Records that are to be answered together, in their order."""
+        return _chunks(records, self.settings.token_budget * BUFFERED_BATCHES)
+
+    def answers(self, chunk: Sequence[SequenceRecord]) -> Iterator[tuple[SequenceRecord, Prediction]]:
+        """One prediction for each record."""
         coded = [np.frombuffer(record.codes, dtype=np.uint8) for record in chunk]
-        refused = [_refusal(codes, shortest, settings.max_ambiguous) for codes in coded]
-        scores = scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status)
+        refused = [_refusal(codes, self._shortest, self.settings.max_ambiguous) for codes in coded]
+        scores = self._scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status)
         for record, status in zip(chunk, refused, strict=True):
             if status:
                 yield record, Prediction(record.id, len(record.sequence), status)
             else:
                 found = next(scores)
-                answer = decision(found.probabilities, found.features)
-                novelties.append(answer.novelty or 0.0)
+                answer = self._decision(found.probabilities, found.features)
                 prediction = _prediction(record, found, answer)
-                yield record, prediction if ranks is None else _at_rank(prediction, answer, ranks, settings.threshold)
-    if remark := decision.remark(np.array(novelties)):
-        _log.warning("%s", remark)
+                ranks = self._ranks
+                yield record, prediction if ranks is None else _at_rank(prediction, answer, ranks, self.settings.threshold)
+
+    def remark(self, novelties: Sequence[float]) -> None:
+        """One warning, where the records that were answered lie further from the training records than chance explains."""
+        if remark := self._decision.remark(np.array(novelties)):
+            _log.warning("%s", remark)
+
+
+def _predict(predictor: Predictor, records: Iterable[SequenceRecord]) -> Iterator[tuple[SequenceRecord, Prediction]]:
+    novelties = array("d")
+    for chunk in predictor.chunks(records):
+        for record, prediction in predictor.answers(chunk):
+            if prediction.windows:
+                novelties.append(prediction.novelty or 0.0)
+            yield record, prediction
+    predictor.remark(novelties)
 
 
 def _chunks(records: Iterable[SequenceRecord], bases: int) -> Iterator[list[SequenceRecord]]:

@@ -25,10 +25,10 @@ from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
-from genomix.train.devices import launch
+from genomix.train.devices import launch, processes_of
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
-from genomix.train.recipe import require_trainable
+from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
 
 SETTINGS_FILE = "run.toml"
@@ -97,8 +97,12 @@ def open_run(
     if (ready := dataset_folder(sources)) is not None:
         settings = settings.model_copy(update={"data": _settings_of_dataset(ready, settings.data)})
     fabric = launch(settings.train)
-    if not fabric.broadcast(resume and (folder / SETTINGS_FILE).exists()):
-        _in_first_process(fabric, lambda: _begin(sources, settings, folder, require, force=force))
+
+    def begin() -> None:
+        if not (resume and (folder / SETTINGS_FILE).exists()):
+            _begin(sources, settings, folder, require, force=force)
+
+    processes_of(fabric).from_first(begin)
     return OpenedRun(fabric, _begun(sources, settings, folder), settings)
 
 
@@ -155,19 +159,6 @@ def _require_trainable(dataset: Dataset, settings: RunSettings) -> None:
     require_trainable(dataset, settings.tokenizer, settings.model, settings.train)
 
 
-def _in_first_process(fabric: Fabric, call: Callable[[], None]) -> None:
-    """Make the call in one process while the others wait; its error is raised in all of them."""
-    error: Exception | None = None
-    if fabric.is_global_zero:
-        try:
-            call()
-        except Exception as raised:  # noqa: BLE001 - whatever it is, the other processes must not wait for ever
-            error = raised
-    error = fabric.broadcast(error)
-    if error is not None:
-        raise error
-
-
 def _begin(
     sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, force: bool
 ) -> None:
@@ -208,7 +199,7 @@ def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset
 
 def _require_same(settings: RunSettings, folder: Path) -> None:
     """Raises SettingsError, naming the difference, when a run that is resumed was begun with other settings."""
-    begun, now = (_flat(each.model_dump(mode="json")) for each in (settings_of(folder, type(settings)), settings))
+    begun, now = (flat(each.model_dump(mode="json")) for each in (settings_of(folder, type(settings)), settings))
     for name, value in now.items():
         if begun[name] != value:
             raise SettingsError(
@@ -216,13 +207,6 @@ def _require_same(settings: RunSettings, folder: Path) -> None:
                 where=str(folder / SETTINGS_FILE),
                 hint="train into another folder with -o, or replace this one with --force",
             )
-
-
-def _flat(nest: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nest.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def dataset_folder(sources: Sequence[str]) -> Path | None:
@@ -243,7 +227,7 @@ def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> Preprocess
     plain = PreprocessSettings()
     seed, strand = plain.split.seed, plain.strand  # of the command's options these two are training's as well
     wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
-    was, now, usual = (_flat(each.model_dump(mode="json")) for each in (made, wanted, plain))
+    was, now, usual = (flat(each.model_dump(mode="json")) for each in (made, wanted, plain))
     for name, value in now.items():
         if value not in (was[name], usual[name]):
             raise UsageError(

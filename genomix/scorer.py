@@ -20,6 +20,7 @@ from genomix.errors import OutOfMemory, is_out_of_memory
 from genomix.nn.classifier import Classifier
 from genomix.nn.features import head_inputs
 from genomix.planning import longest_prediction, shortage
+from genomix.processes import Processes
 from genomix.tokenizers import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Scorer:
         circular: whether the molecules are; a record that fits in one window is then read as a ring.
         temperature: of the probabilities; 1 leaves them as the network gives them.
         features: give the records' features too.
+        processes: that share the batches; each is given the same records, and gets the scores of all, those that one alone would get. None is one alone.
     """
 
     def __init__(
@@ -105,7 +107,9 @@ class Scorer:
         settings: PredictSettings,
         temperature: float = 1.0,
         features: bool = False,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes()
         self.network, self.tokenizer, self.settings = network, tokenizer, settings
         self.max_tokens, self.circular = max_tokens, circular
         self.strands = 2 if strand == "both" else 1
@@ -161,24 +165,28 @@ class Scorer:
         Raises:
             OutOfMemory: one token array alone does not fit.
         """
+        shares = self.processes.share(lambda: self._run_share(buffer))
+        done, probabilities, features = zip(*(outputs for share in shares for outputs in share), strict=True)
+        places = np.argsort(np.concatenate(done))
+        return np.concatenate(probabilities)[places], np.concatenate(features)[places]
+
+    def _run_share(self, buffer: _Buffer) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Of this process's batches: which token arrays, their probabilities and features. A batch is the same whoever runs it, and so are its scores."""
         lengths = np.array([len(ids) for ids in buffer.tokens])
-        waiting = self._batches(lengths, np.arange(len(lengths)))
-        done: list[np.ndarray] = []
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        planned = self._batches(lengths, np.arange(len(lengths)), self.settings.token_budget)[self.processes.rank :: self.processes.world]
+        waiting = [part for each in planned for part in self._batches(lengths, each, self.token_budget)]
+        found = []
         while waiting:
             batch = waiting.pop()
             outputs = self._run_if_it_fits([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch])
             if outputs is None:
-                waiting = [part for each in (*waiting, batch) for part in self._batches(lengths, each)]
+                waiting = [part for each in (*waiting, batch) for part in self._batches(lengths, each, self.token_budget)]
                 continue
-            done.append(batch)
-            found.append(outputs)
-        places = np.argsort(np.concatenate(done))
-        probabilities, features = (np.concatenate(part)[places] for part in zip(*found, strict=True))
-        return probabilities, features
+            found.append((batch, *outputs))
+        return found
 
-    def _batches(self, lengths: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
-        parts = similar_lengths(lengths[places], token_budget=self.token_budget, max_records=self.settings.max_records)
+    def _batches(self, lengths: np.ndarray, places: np.ndarray, token_budget: int) -> list[np.ndarray]:
+        parts = similar_lengths(lengths[places], token_budget=token_budget, max_records=self.settings.max_records)
         return [places[part] for part in parts]
 
     def _run_if_it_fits(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -215,12 +223,15 @@ class Scorer:
         return torch.softmax(logits.cpu().double(), dim=1).numpy(), features
 
 
-def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, features: bool = False) -> Scorer:
+def build_scorer(
+    bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, features: bool = False, processes: Processes | None = None
+) -> Scorer:
     """The scorer of a trained model, at its temperature.
 
     Args:
         strand: other than the one that the model was trained for.
         features: give the records' features too.
+        processes: see `Scorer`.
     """
     bundle.model.eval()
     return Scorer(
@@ -232,6 +243,7 @@ def build_scorer(bundle: Bundle, settings: PredictSettings, *, strand: Strand | 
         settings=settings,
         temperature=(bundle.confidence and bundle.confidence.temperature) or 1.0,
         features=features,
+        processes=processes,
     )
 
 

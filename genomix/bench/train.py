@@ -154,7 +154,7 @@ def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarra
         batches,
         settings,
         folder=folder,
-        fingerprint="",
+        origin={},
         start={},
         validation_tokens=1.0,
         composition=None if model.composition is None else torch.zeros(len(dataset), len(dataset.classes)),

@@ -2,7 +2,7 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,10 @@ MaxNovelty = Annotated[
     typer.Option(
         help="A record further from the training records than this part of the validation records is unclassified; adds the column novelty."
     ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(help="Do the i-th of n shares of the records, in an array of jobs; who finishes last writes the output.", metavar="I/N"),
 ]
 Prior = Annotated[str | None, typer.Option(help="Class balance of the new records: A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")]
 
@@ -42,18 +46,21 @@ def predict(
         list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.overlap=0.5; may be repeated.")
     ] = None,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    shard: Shard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
 ) -> None:
     """Classify new sequences: one row for each record, in input order."""
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
+    from genomix.errors import UsageError
     from genomix.formats import open_records
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
-    from genomix.report.predictions import write_predictions
+    from genomix.report.predictions import counted, write_predictions
     from genomix.settings import resolve
+    from genomix.shards import Question, own_share, predict_shares, require_sharable
 
     options = {
         "predict.threshold": threshold,
@@ -62,18 +69,26 @@ def predict(
         "predict.max_ambiguous": max_ambiguous,
     }
     settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
+    share = own_share(shard, output, sequences)
+    if share is not None and split_fasta is not None:
+        raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
     for place in ([] if output == "-" else [Path(output)]) + ([] if split_fasta is None else [split_fasta]):
         require_apart(place, [model, *sequences])
-        require_free(place, force=force)
+        if share is None:
+            require_free(place, force=force)
     bundle = load_bundle(model, device=device.value)
-    records = chain.from_iterable(open_records(path) for path in sequences)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
-    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
+    way: Literal["both", "forward"] | None = strand.value if strand else None
+    if share is not None:
+        question = Question(model, sequences, Path(output), settings, form.value, way, balance)
+        require_sharable(question, force=force)
+        say(predict_shares(bundle, question, share).lines(share, output))
+        return
+    records = chain.from_iterable(open_records(path) for path in sequences)
+    predictions = predict_records(bundle, records, settings, strand=way, prior=balance)
     lengths = LengthWatch(bundle.provenance.get("evaluation"))
     counts = write_predictions(
         lengths.watch(predictions), bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force
     )
     lengths.warn()
-    total = sum(counts.values())
-    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    say([f"{total} records: {said}" + ("" if output == "-" else f"; written to {output}")])
+    say([counted(counts) + ("" if output == "-" else f"; written to {output}")])

@@ -1,7 +1,8 @@
 """Records to batches of tokens. The one module of this room that knows torch.
 
 A training batch is a pure function of (seed, epoch, step, rank): the epoch's draws and plan come from (seed, epoch), a record's changes from
-(seed, epoch, record, how often the epoch has drawn it before). So an interrupted run goes on at the batch where it stopped, bit for bit.
+(seed, epoch, record, how often the epoch has drawn it before). So an interrupted run goes on at the batch where it stopped, bit for bit, and processes that
+share an update show its records as one process alone would.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ class Batch(NamedTuple):
         circular: bool [batch], whether its two ends are joined.
         labels: int64 [batch]; -1 where unknown.
         records: which records of the dataset these are.
+        places: which of the update's records these are, counted in the order in which they were drawn.
     """
 
     tokens: Tensor
@@ -44,12 +46,13 @@ class Batch(NamedTuple):
     circular: Tensor
     labels: Tensor
     records: tuple[int, ...]
+    places: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> "Batch":
         tokens, lengths, circular, labels = (
             part.to(device, non_blocking=True) for part in (self.tokens, self.lengths, self.circular, self.labels)
         )
-        return Batch(tokens, lengths, circular, labels, self.records)
+        return Batch(tokens, lengths, circular, labels, self.records, self.places)
 
     def pinned(self) -> "Batch":
         """The same in memory that a GPU fetches by itself, so that `to` does not wait."""
@@ -72,7 +75,9 @@ def max_bases(max_tokens: int, tokenizer: Tokenizer, *, circular: bool = False) 
     return max_tokens * tokenizer.stride if circular else (max_tokens - 1) * tokenizer.stride + tokenizer.k
 
 
-def collate(tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequence[int], records: Sequence[int]) -> Batch:
+def collate(
+    tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequence[int], records: Sequence[int], places: Sequence[int] = ()
+) -> Batch:
     """Token arrays of any lengths -> one padded batch."""
     lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
     padded = np.full((len(tokens), int(lengths.max())), PADDING, dtype=np.int32)
@@ -84,6 +89,7 @@ def collate(tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequ
         torch.tensor(circular, dtype=torch.bool),
         torch.tensor(labels, dtype=torch.int64),
         tuple(int(record) for record in records),
+        tuple(int(place) for place in places),
     )
 
 
@@ -174,19 +180,31 @@ class TrainingBatches:
         return seen / self.tokenizer.stride * min(self.max_records, len(self.indices))
 
     def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[list[Batch]]:
-        """The parts of each update of an epoch from step `start` on; every `world`-th one, beginning at `rank`."""
+        """The parts of each update of an epoch from step `start` on.
+
+        Args:
+            rank: of the process that they are for, which gets its share of each update's records; none where an epoch's last update has too few for all.
+            world: how many processes there are.
+        """
         draws = self.draws(epoch)
         plan = plan_epoch(len(draws.places), max_records=self.max_records, seed=self.seed, epoch=epoch)
-        for step in range(start, len(plan) // world):
-            chosen = plan[step * world + rank]
-            yield self._parts(self.indices[draws.places[chosen]], draws.repeats[chosen], epoch)
+        for update in plan[start:]:
+            records = self.indices[draws.places[update]]
+            places = np.sort(np.argsort(self.dataset.lengths[records], kind="stable")[rank::world])  # dealt out by length: equal work
+            yield self._parts(records[places], draws.repeats[update[places]], epoch, places) if len(places) else []
 
-    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int) -> list[Batch]:
+    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int, places: np.ndarray) -> list[Batch]:
         drawn = [self.changed(record, epoch, repeat) for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True)]
         tokens = [tokenize(codes, self.tokenizer, circular=ring) for codes, ring in drawn]
         labels = self.dataset.label_ids[records]
         return [
-            collate([tokens[i] for i in part], [drawn[i][1] for i in part], labels[part].tolist(), records[part].tolist())
+            collate(
+                [tokens[i] for i in part],
+                [drawn[i][1] for i in part],
+                labels[part].tolist(),
+                records[part].tolist(),
+                places[part].tolist(),
+            )
             for part in similar_lengths(
                 np.array([len(ids) for ids in tokens]), token_budget=self.token_budget, max_records=self.max_records
             )

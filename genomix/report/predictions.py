@@ -53,13 +53,18 @@ def write_predictions(
     """
     counts: Counter[str] = Counter()
     with _output(output) as file, _class_files(split_fasta, force=force) as fasta:
-        write = _row_writer(file, classes, form, extras)
+        write = row_writer(file, classes, form, extras)
         for record, prediction in predictions:
             write(prediction)
             if fasta is not None:
                 fasta.write(record, prediction)
             counts[prediction.status] += 1
     return counts
+
+
+def counted(counts: Counter[str]) -> str:
+    """How many records ended with each status, for people."""
+    return f"{sum(counts.values())} records: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
 @contextmanager
@@ -71,20 +76,33 @@ def _output(output: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _row_writer(file: IO[str], classes: Sequence[str], form: str, extras: Sequence[str]) -> Callable[[Prediction], object]:
+def row_writer(
+    file: IO[str], classes: Sequence[str], form: str, extras: Sequence[str], *, headed: bool = True
+) -> Callable[[Prediction], object]:
+    """What writes one prediction after the other, and, where `headed`, the names of the columns before the first; see `write_predictions`."""
     ranked = ["rank"] if ranks_of(classes) else []
     if form == "jsonl":
         return lambda prediction: file.write(json.dumps(_json_row(prediction, classes, [*ranked, *extras]), ensure_ascii=False) + "\n")
     writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
     header = iter(
-        [[*COLUMNS, *ranked, *(f"prob_{name}" for name in classes), *extras]]
-    )  # with the first row, so that stdout stays empty when the input can't be read
+        [header_line(classes, form, extras)] if headed else []
+    )  # with the first row: stdout stays empty when the input can't be read
 
     def write(prediction: Prediction) -> None:
-        writer.writerows(header)
+        file.writelines(header)
         writer.writerow([*_tsv_row(prediction, len(classes), ranked), *(_extra(prediction, name) for name in extras)])
 
     return write
+
+
+def header_line(classes: Sequence[str], form: str, extras: Sequence[str]) -> str:
+    """What stands before the first row."""
+    if form == "jsonl":
+        return ""
+    line = io.StringIO()
+    ranked = ["rank"] if ranks_of(classes) else []
+    csv.writer(line, dialect="excel-tab", lineterminator="\n").writerow([*COLUMNS, *ranked, *(f"prob_{name}" for name in classes), *extras])
+    return line.getvalue()
 
 
 def _tsv_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from genomix.data.balance import class_balance, class_weights
 from genomix.data.store import Dataset
 from genomix.evaluate import split_probabilities
 from genomix.nn.features import last_layer
+from genomix.processes import Processes
 from genomix.scorer import PredictSettings, Scorer, build_scorer
 from genomix.train.settings import TrainSettings
 
@@ -25,8 +26,14 @@ _MOST_RECORDS = 4096
 """Training records that novelty is measured from, and validation records that it is ranked among: enough for a covariance and a rank."""
 
 
-def with_confidence(bundle: Bundle, dataset: Dataset, settings: TrainSettings, predicting: PredictSettings) -> Bundle:
-    """The bundle with what its training and validation split say of its answers; without a validation split only the class balance."""
+def with_confidence(
+    bundle: Bundle, dataset: Dataset, settings: TrainSettings, predicting: PredictSettings, processes: Processes | None = None
+) -> Bundle:
+    """The bundle with what its training and validation split say of its answers; without a validation split only the class balance.
+
+    Args:
+        processes: that share the work; each gets the whole result.
+    """
     training, validation = dataset.indices("train"), dataset.indices("validation")
     known = dataset.label_ids[training]
     balance = class_balance(known, class_weights(known, len(dataset.classes), settings.balance, settings.balance_limit))
@@ -34,9 +41,10 @@ def with_confidence(bundle: Bundle, dataset: Dataset, settings: TrainSettings, p
         _log.warning("no validation split: probabilities are as the network gives them, and predict has no --error and no --max-novelty")
         return replace(bundle, confidence=Confidence(balance=balance), novelty=None)
     labels = dataset.label_ids[validation]
-    probabilities = split_probabilities(build_scorer(replace(bundle, confidence=None), predicting), dataset, validation)
+    plain = build_scorer(replace(bundle, confidence=None), predicting, processes=processes)
+    probabilities = split_probabilities(plain, dataset, validation)
     temperature = fit_temperature(labels, probabilities)
-    novelty, distances = _novelty(bundle, dataset, predicting, settings.seed)
+    novelty, distances = _novelty(bundle, build_scorer(bundle, predicting, features=True, processes=processes), dataset, settings.seed)
     confidence = Confidence(
         balance=balance,
         records=len(validation),
@@ -48,11 +56,10 @@ def with_confidence(bundle: Bundle, dataset: Dataset, settings: TrainSettings, p
     return replace(bundle, confidence=confidence, novelty=novelty)
 
 
-def _novelty(bundle: Bundle, dataset: Dataset, predicting: PredictSettings, seed: int) -> tuple[Novelty | None, tuple[float, ...]]:
+def _novelty(bundle: Bundle, scorer: Scorer, dataset: Dataset, seed: int) -> tuple[Novelty | None, tuple[float, ...]]:
     """Where the training records are, and how far from them the validation records, ascending; neither for a network of too many features."""
     if last_layer(bundle.model).in_features > MOST_FEATURES:
         return None, ()
-    scorer = build_scorer(bundle, predicting, features=True)
     training, validation = (_sample(dataset.indices(split), seed) for split in ("train", "validation"))
     novelty = fit_novelty(dataset.label_ids[training], _features(scorer, dataset, training))
     return novelty, tuple(np.sort(novelty.distances(_features(scorer, dataset, validation))).tolist())

@@ -1,25 +1,96 @@
-"""What a run runs on."""
+"""What a run runs on.
+
+Processes come from a launcher (torchrun, srun), which says how many there are on how many nodes, or are started here (`train.devices`).
+"""
 
 import logging
+from datetime import timedelta
+from typing import Any
 
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
 
 from genomix.bundle import require_device
+from genomix.errors import SettingsError
+from genomix.processes import Launched, Processes, launched
 from genomix.train.settings import TrainSettings
+
+_PATIENCE = timedelta(hours=6)
+"""How long a process waits for another, which may be preprocessing, or fitting baselines; one that has ended is noticed at once, or by the launcher."""
+
+
+class _Srun(SLURMEnvironment):
+    """Fabric's, without its demands on how tasks are asked for: what counts is the step that this process is in."""
+
+    @staticmethod
+    def _validate_srun_used() -> None:
+        """Known: see `genomix.processes.launched`."""
+
+    @staticmethod
+    def _validate_srun_variables() -> None:
+        """`srun -n 2` says enough."""
+
+    def validate_settings(self, num_devices: int, num_nodes: int) -> None:
+        """They are the step's own."""
+
+    def world_size(self) -> int:
+        found = launched()
+        assert found is not None, "or another environment was chosen"
+        return found.processes.world
 
 
 def launch(settings: TrainSettings) -> Fabric:
-    """The device, precision and processes of a run. With several devices this starts the other processes, each of which runs the command from its top."""
+    """The device, precision and processes of a run. With several `devices` this starts the other processes, each of which runs the command from its top.
+
+    Raises:
+        UsageError: this machine has no such device.
+        SettingsError: a launcher started another number of processes than the settings ask for, or different numbers on the nodes.
+    """
     require_device(settings.device)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    found = launched()
+    devices, nodes = _layout(settings, found)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    several: dict[str, Any] = {"strategy": _strategy()} if devices * nodes > 1 else {}
     fabric = Fabric(
         accelerator=settings.device,
-        devices=settings.devices,
-        # Short records leave the last factors out, so a process may have parameters without a gradient.
-        strategy="ddp_find_unused_parameters_true" if settings.devices > 1 else "auto",
+        devices=devices,
+        num_nodes=nodes,
+        plugins=[_environment(found)],
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
+        **several,
     )
     fabric.launch()
     if not fabric.is_global_zero:
         logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again
     return fabric
+
+
+def processes_of(fabric: Fabric) -> Processes:
+    """The processes that Fabric brought together."""
+    return Processes(fabric.global_rank, fabric.world_size)
+
+
+def _layout(settings: TrainSettings, found: Launched | None) -> tuple[int, int]:
+    """Processes of each node, and nodes."""
+    if found is None:
+        return settings.devices, 1
+    if found.per_node is None:
+        raise SettingsError(f"{found.by} started different numbers of processes on the nodes, expected the same on each")
+    if settings.devices not in (1, found.per_node):
+        raise SettingsError(
+            f"train.devices is {settings.devices}, and {found.by} started {found.per_node} processes on this node",
+            hint=f"leave train.devices out: {found.by} says how many there are",
+        )
+    return found.per_node, found.processes.world // found.per_node
+
+
+def _environment(found: Launched | None) -> ClusterEnvironment:
+    if found is None:
+        return LightningEnvironment()
+    return TorchElasticEnvironment() if found.by == "torchrun" else _Srun()
+
+
+def _strategy() -> DDPStrategy:
+    # Short records leave the last factors out, so a process may have parameters without a gradient.
+    return DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from torch import Tensor
 from tqdm import tqdm
 
 from genomix.errors import DataError
@@ -36,14 +35,8 @@ class History:
         if self._writes:
             self._file.close()
 
-    def step(self, step: int, epoch: int, *, loss: float, learning_rate: float, lengths: Tensor, seconds: float) -> None:
-        """After an update.
-
-        Args:
-            lengths: tokens of each record of the batch.
-            seconds: that the update took.
-        """
-        speed = int(lengths.sum()) / seconds
+    def step(self, step: int, epoch: int, *, loss: float, learning_rate: float, speed: float) -> None:
+        """After an update; `speed` is tokens a second, of all processes."""
         self._write(event="step", step=step, epoch=epoch, loss=loss, lr=learning_rate, tokens_per_s=round(speed))
         self._bar.set_postfix_str(f"loss {loss:.3f}{self._validation}, {speed / 1000:,.0f}k tokens/s", refresh=False)
         self._bar.update()

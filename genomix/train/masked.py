@@ -13,7 +13,10 @@ from genomix.data.frequencies import complement_order, kmer_counts
 from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.store import Dataset
 from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.processes import Processes
 from genomix.tokenizers import Tokenizer
+from genomix.train.exchange import summed
+from genomix.train.update import ALONE
 
 _HIDING, _NOISE = 1, 2
 """Set the random numbers of hiding and of substitutions apart from those of a record's other changes."""
@@ -55,7 +58,7 @@ class MaskedBatches(TrainingBatches):
         bases = len(codes) if ring else len(codes) - self.tokenizer.k + 1  # that a token starts at
         return hidden_words(codes, hidden, self.word, -(-bases // self.cell) * self.cell)
 
-    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int) -> list[Batch]:
+    def _parts(self, records: np.ndarray, repeats: np.ndarray, epoch: int, places: np.ndarray) -> list[Batch]:
         tokens, words, rings = [], [], []
         for record, repeat in zip(records.tolist(), repeats.tolist(), strict=True):
             codes, hidden, ring = self.masked(record, epoch, repeat)
@@ -66,9 +69,9 @@ class MaskedBatches(TrainingBatches):
             rings.append(ring)
         parts = similar_lengths(np.array([len(ids) for ids in tokens]), token_budget=self.token_budget, max_records=self.max_records)
         return [
-            collate([tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist())._replace(
-                labels=_side_by_side([words[i] for i in part])
-            )
+            collate(
+                [tokens[i] for i in part], [rings[i] for i in part], [-1] * len(part), records[part].tolist(), places[part].tolist()
+            )._replace(labels=_side_by_side([words[i] for i in part]))
             for part in parts
         ]
 
@@ -80,17 +83,29 @@ def _side_by_side(words: Sequence[np.ndarray]) -> Tensor:
 
 
 class MaskedUpdate(nn.Module):
-    """The loss of an update of pretraining, the mean over all the hidden words of its parts."""
+    """The loss of an update of pretraining, the mean over all its hidden words.
 
-    def __init__(self, network: Reconstructor) -> None:
+    Args:
+        processes: that share the update; the loss is the same in all of them.
+    """
+
+    def __init__(self, network: Reconstructor, processes: Processes = ALONE) -> None:
         super().__init__()
-        self.network, self.loss = network, HiddenWordLoss()
+        self.network, self.loss, self.processes = network, HiddenWordLoss(), processes
 
-    def forward(self, parts: Sequence[Batch], _composition: None) -> Tensor:
-        return self.total(parts) / max(1, sum(int((part.labels >= 0).sum()) for part in parts))
+    def forward(self, parts: Sequence[Batch], _composition: None, _seed: int | None = None) -> Tensor:
+        asked = sum(int((part.labels >= 0).sum()) for part in parts)
+        if self.processes.world == 1:
+            return self.total(parts) / max(1, asked)
+        # Nobody's rows are needed elsewhere, only the number of words: the gradient is that of this process's own sum, the value that of all.
+        own = self.total(parts) if parts else next(self.parameters()).sum() * 0
+        sums = summed(torch.stack([own.detach().double(), own.new_tensor(asked, dtype=torch.float64)]), self.processes)
+        asked = max(1, int(sums[1]))
+        part = own * (self.processes.world / asked)
+        return part + ((sums[0] / asked).to(part.dtype) - part).detach()
 
     def total(self, parts: Sequence[Batch]) -> Tensor:
-        """The sum over the hidden words."""
+        """The sum over the hidden words of these parts."""
         losses = [
             self.loss(self.network(part.tokens, part.lengths, part.circular), part.labels) * (part.labels >= 0).sum() for part in parts
         ]

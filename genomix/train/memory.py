@@ -15,16 +15,14 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from genomix.data.batches import Batch, TrainingBatches, divided
-from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
+from genomix.errors import OutOfMemory, is_out_of_memory
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
 from genomix.planning import SHARE, Costs, choose, free_memory, largest_update, measured_costs, return_freed_memory, shortage
+from genomix.processes import Processes, launched
 from genomix.train.settings import TrainSettings
 
 _log = logging.getLogger(__name__)
-
-_PEER_GONE = "closed by peer"
-"""In what gloo says when it exchanges gradients with a process that has ended."""
 
 
 @dataclass(slots=True)
@@ -37,7 +35,7 @@ class MemoryGuard:
         costs: the plan; None where the machine does not tell what memory it has.
         memory: bytes that updates may take.
         recompute: whether every update computes its activations again from now on.
-        processes: of the run, this one's number among them.
+        processes: that share an update.
     """
 
     classifier: Classifier
@@ -47,7 +45,7 @@ class MemoryGuard:
     costs: Costs | None
     memory: float
     recompute: bool
-    processes: tuple[int, int]
+    processes: Processes
 
     def state(self) -> dict[str, Any]:
         """What a run that goes on must know, so that its parts are the same."""
@@ -65,7 +63,6 @@ class MemoryGuard:
 
         Raises:
             OutOfMemory: one record does not fit; or, with several processes, which can't agree to try again, this one ran out.
-            ProcessLost: another process ended.
         """
         running = [(buffer, buffer.clone()) for buffer in _running_figures(self.classifier)]
         while True:
@@ -73,10 +70,6 @@ class MemoryGuard:
             try:
                 return gradients(parts)
             except (RuntimeError, MemoryError) as error:
-                if self.processes[1] > 1 and _PEER_GONE in str(error):
-                    raise ProcessLost(
-                        f"another process of this run ended in step {step}; it says why", hint="--resume goes on from the last checkpoint"
-                    ) from error
                 if not is_out_of_memory(error):
                     raise
                 said = str(error).partition("\n")[0] or type(error).__name__
@@ -93,13 +86,13 @@ class MemoryGuard:
         self.classifier.recompute = again
 
     def _too_much(self, parts: Sequence[Batch]) -> bool:
-        if self.settings.recompute != "auto" or self.costs is None:
+        if self.settings.recompute != "auto" or self.costs is None or not parts:
             return self.settings.recompute == "always"
         return self.costs.update([(len(part.records), part.tokens.shape[1]) for part in parts], "plain") > self.memory
 
     def _smaller(self, parts: Sequence[Batch], step: int, said: str) -> list[Batch]:
         """The same records in parts of half as many tokens, to be computed again; raises OutOfMemory where nothing is left to do."""
-        rank, world = self.processes
+        rank, world = self.processes.rank, self.processes.world
         if world > 1 or self.settings.recompute == "never":
             who = f"process {rank + 1} of {world}" if world > 1 else "training"
             raise OutOfMemory(
@@ -121,19 +114,22 @@ class MemoryGuard:
         return [piece for part in parts for piece in divided(part, self.batches.token_budget)]
 
 
-def guard_memory(fabric: Fabric, network: Classifier | Reconstructor, batches: TrainingBatches, settings: TrainSettings) -> MemoryGuard:
+def guard_memory(
+    fabric: Fabric, processes: Processes, network: Classifier | Reconstructor, batches: TrainingBatches, settings: TrainSettings
+) -> MemoryGuard:
     """The guard of a run that is about to begin; the batches' token budget is lowered where the largest update would not fit otherwise.
 
     All processes decide alike, by the one that has least.
     """
     classifier = network.network if isinstance(network, Reconstructor) else network
-    device, world = fabric.device, fabric.world_size
+    device, found = fabric.device, launched()
+    here = (found and found.per_node) or processes.world  # that share this machine's memory
     costs, memory = None, 0.0
     free = free_memory(device)
     if free is not None:
         costs = measured_costs(classifier.settings, batches.tokenizer.vocabulary, device, settings.precision, ways=("plain", "recomputed"))
-        memory = SHARE * _least(fabric, free / (world if device.type == "cpu" else 1))
-        _lower_budget(costs, batches, settings, memory)
+        memory = SHARE * min(processes.gather(free / (here if device.type == "cpu" else 1)))
+        _lower_budget(costs, batches, settings, memory, records=-(-settings.max_records // processes.world))
     return MemoryGuard(
         classifier=classifier,
         batches=batches,
@@ -142,17 +138,18 @@ def guard_memory(fabric: Fabric, network: Classifier | Reconstructor, batches: T
         costs=costs,
         memory=memory - costs.growth if costs else 0.0,
         recompute=settings.recompute == "always",
-        processes=(fabric.global_rank, world),
+        processes=processes,
     )
 
 
-def _lower_budget(costs: Costs, batches: TrainingBatches, settings: TrainSettings, memory: float) -> None:
-    lengths = largest_update(batches.dataset.lengths[batches.indices], batches.max_bases, batches.tokenizer.stride, settings.max_records)
+def _lower_budget(costs: Costs, batches: TrainingBatches, settings: TrainSettings, memory: float, *, records: int) -> None:
+    """For updates of which this process has at most so many records."""
+    lengths = largest_update(batches.dataset.lengths[batches.indices], batches.max_bases, batches.tokenizer.stride, records)
     choice = choose(
         costs,
         lengths,
         token_budget=settings.token_budget,
-        max_records=settings.max_records,
+        max_records=records,
         memory=memory,
         recompute=settings.recompute,
     )
@@ -162,15 +159,6 @@ def _lower_budget(costs: Costs, batches: TrainingBatches, settings: TrainSetting
     if choice.token_budget < settings.token_budget:
         _log.info("token budget %s, lowered from %s to stay within the %s", f"{choice.token_budget:,}", f"{settings.token_budget:,}", have)
     batches.token_budget = choice.token_budget
-
-
-def _least(fabric: Fabric, value: float) -> float:
-    """The smallest of the processes' values."""
-    if fabric.world_size == 1:
-        return value
-    least = fabric.all_reduce(torch.tensor(value, dtype=torch.float64, device=fabric.device), reduce_op="min")
-    assert isinstance(least, Tensor), "one tensor in, one out"
-    return float(least)
 
 
 def _running_figures(network: nn.Module) -> list[Tensor]:

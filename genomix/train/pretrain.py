@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,15 @@ from genomix.nn.classifier import ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import read_body, require_fitting, save_body, start_body
-from genomix.train.devices import launch
+from genomix.train.devices import launch, processes_of
 from genomix.train.history import History
-from genomix.train.loop import Training, fit, resume_from_checkpoint
+from genomix.train.loop import fit
 from genomix.train.masked import MaskedBatches, MaskedUpdate, composition_losses, word_frequencies
-from genomix.train.provenance import describe_run, training_summary, write_provenance
+from genomix.train.provenance import begin_provenance, describe_run, training_summary, write_provenance
 from genomix.train.recipe import Recipe, decide
 from genomix.train.run import assemble
 from genomix.train.settings import TrainSettings
+from genomix.train.state import Training, resume_from_checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -99,18 +101,20 @@ def pretrain(
         resume_from_checkpoint(training)
     naive = composition_losses(trial, frequencies) if len(held_out) else {}
     _announce(network, batches, training, naive)
-    if training.fabric.is_global_zero:
-        write_provenance(folder, describe_run(dataset))
+    begin_provenance(training, folder, dataset)
     with History(
-        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.fabric.is_global_zero
+        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
     ) as history:
         fit(training, _validation(training, trial) if len(held_out) else None, history)
-    network.load_state_dict(training.best)
+    network.load_state_dict(training.processes.from_first(lambda: training.best))
     result = PretrainResult(batches.word, training.progress.best_loss if naive else None, naive.get("overall"), naive.get("own_record"))
-    if training.fabric.is_global_zero:
-        content = _content(training, recipe, dataset, division, seconds=time.monotonic() - started) | {"pretraining": asdict(result)}
+    content = _content(training, recipe, dataset, division, seconds=time.monotonic() - started) | {"pretraining": asdict(result)}
+
+    def write() -> None:
         save_body(folder / "model", network.network, recipe.tokenizer, content)
         write_provenance(folder, describe_run(dataset) | content)
+
+    training.processes.from_first(write)
     return result
 
 
@@ -161,15 +165,15 @@ def _prepare(
     torch.manual_seed(recipe.training.seed)
     network = Reconstructor(recipe.model, batches.tokenizer.vocabulary, torch.from_numpy(frequencies).float())
     start = start_body(network.network, batches.dataset, batches.indices, recipe.tokenizer, recipe.training, strand=recipe.strand)
-    fingerprint = recipe.fingerprint(batches.dataset, batches.masking.model_dump_json(), str(start.get("init_sha256")))
+    origin = recipe.origin(batches.dataset, masking=batches.masking.model_dump_json(), init_sha256=start.get("init_sha256"))
     return network, assemble(
         fabric,
         network,
-        MaskedUpdate(network),
+        MaskedUpdate(network, processes_of(fabric)),
         batches,
         recipe.training,
         folder=folder,
-        fingerprint=fingerprint,
+        origin=origin,
         start=start,
         validation_tokens=float(batches.dataset.lengths[held_out].sum()),
     )
@@ -180,15 +184,22 @@ def _validation(training: Training, trial: MaskedBatches) -> Callable[[], dict[s
 
     network = training.average.module
     assert isinstance(network, Reconstructor), "what pretraining trains"
-    update = MaskedUpdate(network)
+    update, processes = MaskedUpdate(network), training.processes
+
+    def read_share() -> list[tuple[float, int]]:
+        """Sum over the hidden words, and how many, of every `world`-th update: the same sums that one process alone would make."""
+        found = []
+        with torch.inference_mode():
+            for parts in islice(trial.epoch(0), processes.rank, None, processes.world):
+                moved = [part.to(training.fabric.device) for part in parts]
+                found.append((float(update.total(moved)), sum(int((part.labels >= 0).sum()) for part in moved)))
+        return found
 
     def read() -> dict[str, float]:
         total, asked = 0.0, 0
-        with torch.inference_mode():
-            for parts in trial.epoch(0):
-                moved = [part.to(training.fabric.device) for part in parts]
-                total += float(update.total(moved))
-                asked += sum(int((part.labels >= 0).sum()) for part in moved)
+        for together in zip_longest(*processes.share(read_share), fillvalue=(0.0, 0)):
+            for part, words in together:
+                total, asked = total + part, asked + words
         if not np.isfinite(total):
             raise FloatingPointError("the network's scores are not finite")
         return {"loss": total / max(1, asked)}

@@ -13,7 +13,7 @@ from genomix import __version__
 from genomix.data.store import Dataset
 from genomix.errors import UsageError
 from genomix.outputs import atomic_file
-from genomix.train.loop import Training
+from genomix.train.state import Training
 
 _FILE = "provenance.json"
 _LIBRARIES = ("torch", "lightning-fabric", "numpy", "scikit-learn", "biopython")
@@ -47,6 +47,7 @@ def training_summary(training: Training, seconds: float, *, validated: bool) -> 
         "validation_loss": progress.best_loss if validated else None,
         "seconds": round(seconds, 1),
         "device": training.fabric.device.type,
+        "processes": training.processes.world,
         "precision": training.settings.precision,
         "seed": training.settings.seed,
         **training.start,
@@ -63,6 +64,11 @@ def describe_run(dataset: Dataset) -> dict[str, Any]:
         "versions": {"genomix": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
     }
+
+
+def begin_provenance(training: Training, folder: Path, dataset: Dataset) -> None:
+    """What is known when a run begins, written by its first process."""
+    training.processes.from_first(lambda: write_provenance(folder, describe_run(dataset)))
 
 
 def write_provenance(folder: Path, content: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What the settings come to for one dataset: the network's size and branches, the strand, how many updates, how often the validation split is read."""
 
-import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,23 @@ class Recipe:
     training: TrainSettings
     strand: Strand
 
-    def fingerprint(self, dataset: Dataset, *others: str) -> str:
-        """Names what must be equal for a checkpoint to be continued; `others` beside the data and the settings."""
-        parts = [dataset.digest, self.strand, *(each.model_dump_json() for each in (self.tokenizer, self.model, self.training)), *others]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def origin(self, dataset: Dataset, **others: Any) -> dict[str, str]:
+        """What must be equal for a checkpoint to be continued, by name; `others` beside the data and the settings.
+
+        How many devices there are need not: processes that share an update make the same one.
+        """
+        training = self.training.model_dump(mode="json", exclude={"devices"})
+        tables = {"tokenizer": self.tokenizer.model_dump(mode="json"), "model": self.model.model_dump(mode="json"), "train": training}
+        named = {"the dataset": dataset.digest, "the strand": self.strand, **flat(tables), **others}
+        return {name: str(value) for name, value in named.items()}
+
+
+def flat(nest: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by their full names, such as `train.seed`."""
+    found: dict[str, Any] = {}
+    for key, value in nest.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
 
 
 def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:

@@ -30,14 +30,15 @@ from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import start_body
 from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
-from genomix.train.devices import launch
+from genomix.train.devices import launch, processes_of
 from genomix.train.history import History
-from genomix.train.loop import Progress, Training, fit, resume_from_checkpoint
+from genomix.train.loop import fit
 from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule
-from genomix.train.provenance import describe_run, summaries, write_provenance
+from genomix.train.provenance import begin_provenance, describe_run, summaries, write_provenance
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
+from genomix.train.state import Progress, Training, resume_from_checkpoint
 from genomix.train.update import Update
 
 _log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ def train(
 
     Raises:
         DataError: the dataset has no labelled training records, fewer than two classes, or a checkpoint belongs to other data or settings.
-        SettingsError: training diverged, or there are too few batches for the processes.
+        SettingsError: training diverged, or an update has too few records for the processes.
         UsageError: this machine has no such device.
         Interrupted: a signal asked to stop; the state is saved.
+        ProcessLost: another process of the run ended.
     """
     started = time.monotonic()
     records = training_records(dataset, tokenizer)
@@ -88,36 +90,41 @@ def train(
         strand=recipe.strand,
         circular=dataset.circular,
         settings=_predicting(settings),
+        processes=training.processes,
     )
     weights = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
     validate = (lambda: _read_split(scorer, dataset, validation, weights)) if len(validation) else None
-    if training.fabric.is_global_zero:
-        write_provenance(folder, describe_run(dataset))
+    begin_provenance(training, folder, dataset)
     with History(
-        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.fabric.is_global_zero
+        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
     ) as history:
         fit(training, validate, history)
-    bundle.model.load_state_dict(training.best)
+    bundle.model.load_state_dict(training.processes.from_first(lambda: training.best))
     return _finish(training, bundle, dataset, folder, time.monotonic() - started)
 
 
 def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path) -> tuple[Training, Bundle]:
-    settings = recipe.training
+    settings, processes = recipe.training, processes_of(fabric)
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-    start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
     factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
-    composition = _composition(model, dataset, records, recipe, factors)
+
+    def begin() -> tuple[dict[str, Any], torch.Tensor | None, dict[str, torch.Tensor]]:
+        start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
+        return start, _composition(model, dataset, records, recipe, factors), model.state_dict()
+
+    start, composition, begun = processes.from_first(begin)
+    model.load_state_dict(begun)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum")
     training = assemble(
         fabric,
         model,
-        Update(model, loss),
+        Update(model, loss, processes),
         _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None),
         settings,
         folder=folder,
-        fingerprint=recipe.fingerprint(dataset, *filter(None, [start.get("init_sha256")])),
+        origin=recipe.origin(dataset, init_sha256=start.get("init_sha256")),
         start=start,
         validation_tokens=float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1),
         composition=composition,
@@ -134,7 +141,7 @@ def assemble(
     settings: TrainSettings,
     *,
     folder: Path,
-    fingerprint: str,
+    origin: dict[str, str],
     start: dict[str, Any],
     validation_tokens: float,
     composition: torch.Tensor | None = None,
@@ -146,18 +153,19 @@ def assemble(
         validation_tokens: that one reading of the held-out records takes.
 
     Raises:
-        SettingsError: there are too few updates for the processes.
+        SettingsError: an update has too few records for the processes.
     """
-    per_epoch = batches.steps() // fabric.world_size
-    if per_epoch == 0:
+    processes = processes_of(fabric)
+    if settings.max_records < processes.world:
         raise SettingsError(
-            f"an epoch has {batches.steps()} updates, too few for {fabric.world_size} processes",
-            hint="fewer train.devices, or a smaller train.max_records",
+            f"train.max_records is {settings.max_records}: an update's records are too few for {processes.world} processes",
+            hint="fewer processes, or a larger train.max_records",
         )
-    steps = step_count(settings, per_epoch, batches.tokens_per_update)
+    steps = step_count(settings, batches.steps(), batches.tokens_per_update)
     wrapped, optimizer = fabric.setup(update, build_optimizer(network, settings))
     return Training(
         fabric=fabric,
+        processes=processes,
         network=network,
         model=wrapped,
         optimizer=optimizer,
@@ -167,11 +175,11 @@ def assemble(
         validations=validation_count(settings, steps * batches.tokens_per_update, validation_tokens),
         settings=settings,
         checkpoints=folder / "checkpoints",
-        fingerprint=fingerprint,
+        origin=origin,
         start=start,
         progress=Progress(),
         average=averaged(network, memory=settings.average),
-        guard=guard_memory(fabric, network, batches, settings),
+        guard=guard_memory(fabric, processes, network, batches, settings),
         composition=None if composition is None else composition.to(fabric.device),
         best={},
     )
@@ -226,17 +234,27 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
 
 
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, seconds: float) -> RunResult:
-    """Confidence, test split, model and provenance, written by the first rank only."""
-    metrics = None
-    bundle = with_confidence(bundle, dataset, training.settings, _predicting(training.settings))
+    """Confidence, test split, model and provenance, written by the first process only."""
+    metrics, settings, processes = None, training.settings, training.processes
+    bundle = with_confidence(bundle, dataset, settings, _predicting(settings), processes)
     if len(dataset.indices("test")):
-        settings = training.settings
-        metrics = evaluate(bundle, dataset, split="test", settings=_predicting(settings), checks=settings.checks, seed=settings.seed)
+        metrics = evaluate(
+            bundle,
+            dataset,
+            split="test",
+            settings=_predicting(settings),
+            checks=settings.checks,
+            seed=settings.seed,
+            processes=processes,
+        )
     bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))
     provenance = describe_run(dataset) | bundle.provenance
-    if training.fabric.is_global_zero:
+
+    def write() -> None:
         if metrics:
             write_metrics(metrics, folder / "evaluation")
         save_bundle(bundle, folder / "model", force=True)
         write_provenance(folder, provenance)
+
+    processes.from_first(write)
     return RunResult(bundle, metrics, provenance)

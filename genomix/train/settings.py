@@ -29,7 +29,7 @@ class TrainSettings(BaseModel):
     token_budget: int = Field(default=262_144, ge=1)
     """Tokens of a padded batch, at most; where memory is short training takes fewer (`genomix plan` says how many)."""
     max_records: int = Field(default=16, ge=1)
-    """Records of an update, at most."""
+    """Records of an update, at most. Several processes share them out: that makes an update faster, not larger."""
     recompute: Literal["auto", "always", "never"] = "auto"
     """Compute each block's activations again in the backward pass rather than keep them: the same gradients, less memory, a third more time (more
     on a CPU with records of 1 Mb). auto does so for the updates that would not fit otherwise."""
@@ -70,4 +70,4 @@ class TrainSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """What to train on; auto takes an accelerator where there is one."""
     devices: int = Field(default=1, ge=1)
-    """Processes, one a device (under torchrun or SLURM theirs must agree)."""
+    """Processes, one a device. torchrun and srun say how many there are: leave it out there."""

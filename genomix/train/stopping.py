@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor
+
+from genomix.processes import Processes
+from genomix.train.exchange import summed
 
 
 @contextmanager
@@ -26,10 +27,16 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def any_process(fabric: Fabric, *, asked: bool) -> bool:
-    """Whether any process was asked to stop: they all stop at the same step, or the others would wait for it for ever."""
-    if fabric.world_size == 1:
-        return asked
-    votes = fabric.all_reduce(torch.tensor(float(asked), device=fabric.device), reduce_op="sum")
-    assert isinstance(votes, Tensor), "one tensor in, one out"
-    return bool(votes > 0)
+def told(processes: Processes, device: torch.device, *, asked: bool, tokens: int) -> tuple[bool, int]:
+    """Whether any process was asked to stop, and how many tokens all of them have read.
+
+    They all stop at the same step, or the others would wait for one for ever.
+
+    Args:
+        asked: whether this process was.
+        tokens: that this process has read in the update.
+    """
+    if processes.world == 1:
+        return asked, tokens
+    votes, total = summed(torch.tensor([int(asked), tokens], device=device), processes).tolist()
+    return votes > 0, total
