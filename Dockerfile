@@ -21,8 +21,10 @@ RUN apt-get update; \
 # Where pip looks beside its usual index: another index, or a folder of wheels that is mounted while the image is built.
 ARG PIP_EXTRA_INDEX_URL=
 ARG PIP_FIND_LINKS=
-ARG PIP_NO_CACHE_DIR=1
-ARG PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_EXTRA_INDEX_URL=${PIP_EXTRA_INDEX_URL} \
+    PIP_FIND_LINKS=${PIP_FIND_LINKS} \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /source
 COPY constraints.txt ./
 
