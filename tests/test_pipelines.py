@@ -1,4 +1,4 @@
-"""What lies in pipelines/. A test needs the program that it names, and skips where that isn't installed: pip install '.[pipelines]'."""
+"""What lies in pipelines/. A test skips where it lacks its program: `pip install '.[pipelines]'`, and a `snakemake` on the path."""
 
 import csv
 import os
