@@ -1,6 +1,7 @@
 """One suite for the implementations of a factor on a CPU (Triton's is in test_ops_triton.py), held against its formula by plain autograd in float64."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from genomix.native import SWITCH
+from genomix.native import SWITCH, compiler, portable
 from genomix.nn.ops import chunked, native, reference
 from genomix.nn.ops import factors as operations
 from genomix.nn.ops.native import compiled
@@ -134,6 +135,7 @@ def test_other_precisions_and_too_many_links_go_to_plain_torch():
 @pytest.mark.parametrize("spoiled", ["switched off", "no compiler", "broken compiler"])
 def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(portable, "FOLDER", tmp_path)
     if spoiled == "switched off":
         monkeypatch.setenv(SWITCH, "0")
     else:
@@ -162,7 +164,7 @@ def test_the_library_leaves_the_processor_as_it_was():
 
 @pytest.mark.usefixtures("compiled_factor")
 def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
-    code = "from genomix.nn.ops.native import compiled; assert compiled.library() is not None; print(compiled.library()._name)"
+    code = "from genomix.native import portable; from genomix.nn.ops.native import compiled; portable.fitting = lambda _: None; print(compiled.library()._name)"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = {process.communicate()[0] for process in started}
@@ -170,6 +172,66 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
     assert len(said) == 1
     [kept] = tmp_path.rglob("*factor*")
     assert kept.suffix == ".so"
+
+
+@pytest.fixture(scope="module")
+def made_ahead(tmp_path_factory):
+    """A folder with the libraries that an image brings along."""
+    if compiled.library() is None:
+        pytest.skip("no C compiler here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portable, "FOLDER", tmp_path_factory.mktemp("ahead"))
+        portable.make(compiled.SOURCES)
+        yield portable.FOLDER
+
+
+@pytest.fixture
+def without_compiler(made_ahead, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiler.shutil, "which", lambda _: None)
+    compiled.library.cache_clear()
+    yield made_ahead
+    compiled.library.cache_clear()
+
+
+def processor(monkeypatch, tmp_path, flags):
+    """A machine whose processor has these abilities."""
+    monkeypatch.setattr(portable, "CPU_INFO", tmp_path / "cpuinfo")
+    portable.CPU_INFO.write_text(f"processor : 0\nflags\t\t: {' '.join(flags)}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("level", portable.LEVELS)
+def test_a_library_made_ahead_does_the_work_where_there_is_no_compiler(level, without_compiler, tmp_path, monkeypatch):
+    if platform.machine() != "x86_64":
+        pytest.skip("levels are those of x86-64")
+    own = portable.abilities()
+    if not portable.LEVELS[level] <= own:
+        pytest.skip(f"this processor can't run {level}")
+    processor(monkeypatch, tmp_path, portable.LEVELS[level])
+    given = problem((8, 8, 16, 2), 100, [100, 60], (0, 1, -4))
+    grad = torch.randn_like(given.values)
+    assert_close([native.forward(given), *native.backward(grad, given)], by_formula(given, grad), 5e-6)
+    assert compiled.library()._name.endswith(f"-{level}.so")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (portable.LEVELS["x86-64-v4"] | {"sse2"}, "x86-64-v4"),
+        (portable.LEVELS["x86-64-v4"] - {"avx512bw"}, "x86-64-v3"),
+        (portable.LEVELS["x86-64-v4"] - {"fma"}, "x86-64"),
+    ],
+)
+def test_a_processor_gets_the_fastest_library_that_it_can_run(flags, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(portable, "FOLDER", tmp_path)
+    monkeypatch.setattr(portable.platform, "machine", lambda: "x86_64")
+    processor(monkeypatch, tmp_path, flags)
+    assert portable.fitting(compiled.SOURCES) is None
+    for level in portable.LEVELS:
+        (tmp_path / f"factor-{compiler.digest(compiled.SOURCES, level)}-{level}.so").touch()
+    assert portable.fitting(compiled.SOURCES).name.endswith(f"-{expected}.so")
+    monkeypatch.setattr(portable, "digest", lambda *_: "another source")
+    assert portable.fitting(compiled.SOURCES) is None
 
 
 def test_autocast_reaches_the_backward_pass(monkeypatch):

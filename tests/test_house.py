@@ -99,7 +99,7 @@ def _imported(path: Path) -> set[str]:
 
 
 def test_every_dependency_is_pinned_and_explained():
-    optional = PROJECT["project"]["optional-dependencies"]["dev"]
+    optional = [line for group in PROJECT["project"]["optional-dependencies"].values() for line in group]
     direct = [Requirement(line) for line in [*PROJECT["project"]["dependencies"], *optional]]
     lines = [line for line in (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     pins = dict(line.split("==") for line in lines)

@@ -9,6 +9,13 @@ import typer
 from genomix.cli.choices import Device, Form, Strand
 from genomix.cli.talk import say
 
+Sequences = Annotated[
+    list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
+]
+SplitFasta = Annotated[Path | None, typer.Option("--split-fasta", help="Folder for one FASTA file a predicted class.", metavar="DIR")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.overlap=0.5; may be repeated.")
+]
 Error = Annotated[
     float | None, typer.Option(help="Answer with the set of labels that misses the true one at most at this rate; adds the column labels.")
 ]
@@ -27,9 +34,7 @@ Prior = Annotated[str | None, typer.Option(help="Class balance of the new record
 
 def predict(
     model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
-    sequences: Annotated[
-        list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
-    ],
+    sequences: Sequences,
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
     form: Annotated[Form, typer.Option("--format", help="Tab-separated columns, or one JSON object a line.")] = Form.tsv,
@@ -39,12 +44,8 @@ def predict(
     prior: Prior = None,
     max_ambiguous: Annotated[float | None, typer.Option(help="Largest fraction of letters other than A, C, G, T, U.")] = None,
     strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
-    split_fasta: Annotated[
-        Path | None, typer.Option("--split-fasta", help="Folder for one FASTA file a predicted class.", metavar="DIR")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.overlap=0.5; may be repeated.")
-    ] = None,
+    split_fasta: SplitFasta = None,
+    assignments: Assignments = None,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     shard: Shard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
@@ -72,10 +73,9 @@ def predict(
     share = own_share(shard, output, sequences)
     if share is not None and split_fasta is not None:
         raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
-    for place in ([] if output == "-" else [Path(output)]) + ([] if split_fasta is None else [split_fasta]):
+    for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
-        if share is None:
-            require_free(place, force=force)
+        require_free(place, force=force or share is not None)
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     way: Literal["both", "forward"] | None = strand.value if strand else None

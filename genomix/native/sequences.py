@@ -9,7 +9,7 @@ from genomix.native import compiled, switched_off
 
 _log = logging.getLogger(__name__)
 
-_SOURCE = Path(__file__).with_name("sequences.c")
+SOURCES = (Path(__file__).with_name("sequences.c"),)
 
 
 @cache
@@ -18,7 +18,7 @@ def library() -> ctypes.CDLL | None:
     if switched_off():
         return None
     try:
-        loaded = compiled([_SOURCE])
+        loaded = compiled(SOURCES)
     except OSError as error:
         _log.info("no compiled reading of sequences (%s): numpy does its work, more slowly", error)
         return None

@@ -1,6 +1,7 @@
 """The factor in C (`factor.c`), for float32 on a CPU: no hidden layer and, in the forward pass, no link weight ever leaves the cache.
 
-It is compiled where it first runs, for the processor at hand, and kept in the user's cache folder; where there is no C compiler plain torch takes its place.
+It is compiled where it first runs, for the processor at hand, and kept in the user's cache folder; an image brings it compiled (`portable`). Where there is
+neither that nor a C compiler plain torch takes its place.
 """
 
 import ctypes

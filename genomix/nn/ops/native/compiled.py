@@ -1,4 +1,4 @@
-"""factor.c as a shared library: compiled for this processor, once, into the user's cache folder."""
+"""factor.c as a shared library."""
 
 import ctypes
 import logging
@@ -9,8 +9,7 @@ from genomix.native import compiled, switched_off
 
 _log = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).parent / "factor.c"
-_HEADER = Path(__file__).parent / "vectors.h"
+SOURCES = (Path(__file__).parent / "factor.c", Path(__file__).parent / "vectors.h")
 
 
 @cache
@@ -19,7 +18,7 @@ def library() -> ctypes.CDLL | None:
     if switched_off():
         return None
     try:
-        loaded = compiled([SOURCE, _HEADER])
+        loaded = compiled(SOURCES)
     except OSError as error:
         _log.info("no compiled factor (%s): plain torch does its work, more slowly", error)
         return None
