@@ -145,8 +145,12 @@ def test_an_update_is_a_function_of_seed_epoch_step_and_rank(dataset):
     whole, rest = updates(), updates(start=2)
     assert len(rest) == len(whole) - 2 > 0
     assert all(torch.equal(one, other) for one, other in zip(rest, whole[2:], strict=True))
-    shared_out = [updates(rank=rank, world=2) for rank in (0, 1)]
-    assert all(torch.equal(part, whole[2 * step + rank]) for rank in (0, 1) for step, part in enumerate(shared_out[rank]))
+
+    def records(**share):
+        return [[record for part in parts for record in part.records] for parts in batches(dataset, factors).epoch(3, **share)]
+
+    shares = zip(records(rank=0, world=2), records(rank=1, world=2), strict=True)
+    assert [sorted(one + other) for one, other in shares] == [sorted(update) for update in records()]
 
 
 def test_the_unsampled_batches_are_those_of_the_weighted_run(dataset):
