@@ -85,6 +85,14 @@ def test_updates_made_ahead_are_the_same(monkeypatch):
     assert _threads() == 0
 
 
+def test_pinning_keeps_all_of_a_batch(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: part.clone())
+    ((part,),) = _updates(1)
+    pinned = part.pinned()
+    for one, other in zip(part, pinned, strict=True):
+        assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
+
+
 def test_a_cpu_gets_its_updates_when_it_asks():
     updates = _updates(3)
     assert made_for(updates, torch.device("cpu")) is updates

@@ -57,7 +57,7 @@ class Batch(NamedTuple):
     def pinned(self) -> "Batch":
         """The same in memory that a GPU fetches by itself, so that `to` does not wait."""
         tokens, lengths, circular, labels = (part.pin_memory() for part in (self.tokens, self.lengths, self.circular, self.labels))
-        return Batch(tokens, lengths, circular, labels, self.records)
+        return self._replace(tokens=tokens, lengths=lengths, circular=circular, labels=labels)
 
 
 def tokenize(codes: np.ndarray, tokenizer: Tokenizer, *, circular: bool) -> np.ndarray:
