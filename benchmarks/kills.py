@@ -27,11 +27,12 @@ from genomix.train.checkpoint import load_newest
 COMMAND = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
 SMALL = [
     *("--preset", "tiny", "--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
-    *("--set", "model.patch=3", "--set", "train.steps=60", "--set", "train.checkpoint_steps=3", "--set", "train.validations=6"),
+    *("--set", "model.patch=3", "--set", "train.steps=40", "--set", "train.checkpoint_steps=3", "--set", "train.validations=6"),
     *("--set", "train.max_records=8", "--set", "train.checks=false"),
 ]
 PARTS = ["--set", "predict.token_budget=300"]
 PATIENCE = 600
+LAUNCHER_WAITS = 10
 
 
 class WrongError(Exception):
@@ -45,7 +46,7 @@ def require(truth, what):
 
 def write_sequences(folder, rng):
     """Two classes to train on, and records to predict."""
-    for name, weights, count in (("poor", (3, 2, 2, 3), 60), ("rich", (2, 3, 3, 2), 60), ("new", (1, 1, 1, 1), 400)):
+    for name, weights, count in (("poor", (3, 2, 2, 3), 30), ("rich", (2, 3, 3, 2), 30), ("new", (1, 1, 1, 1), 400)):
         records = ("".join(rng.choices("ACGT", weights, k=rng.randint(60, 1_500))) for _ in range(count))
         (folder / f"{name}.fa").write_text("".join(f">{name}{i}\n{sequence}\n" for i, sequence in enumerate(records)))
 
@@ -70,15 +71,23 @@ def finish(processes):
 
 
 def kill_at(processes, delay, victims):
-    """Kill these, wait for the others to notice; False where they had come to their end before."""
+    """Kill these, then what does not end by itself, as a launcher does; False where they had come to their end before.
+
+    A process that is still waiting for another to appear can't notice that it was killed.
+    """
     deadline = time.monotonic() + delay
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         time.sleep(0.005)
     alive = all(process.poll() is None for process in processes)
     for victim in victims:
         processes[victim].kill()
-    codes = [process.wait(PATIENCE) for process in processes]
-    return alive and any(code == -9 for code in codes)
+    deadline = time.monotonic() + LAUNCHER_WAITS
+    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+        time.sleep(0.05)
+    for process in processes:
+        process.kill()
+        process.wait(PATIENCE)
+    return alive
 
 
 def check_training(folder):
