@@ -21,6 +21,7 @@ from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.planning import Costs, choose, memory, parts_of
 from genomix.planning.costs import Cost, measured_costs
 from genomix.planning.measure import Specimen
+from genomix.processes import Processes, noticing_lost_processes
 from genomix.scorer import PredictSettings, Scorer
 from genomix.settings import load_preset
 from genomix.tokenizers import build_tokenizer
@@ -334,7 +335,7 @@ def guard(dataset, **changes):
         seed=0,
     )
     usual = {"classifier": network_of(), "batches": batches, "settings": TRAINING, "device": CPU, "costs": None, "memory": 0.0}
-    return MemoryGuard(**usual | {"recompute": False, "processes": (0, 1)} | changes)
+    return MemoryGuard(**usual | {"recompute": False, "processes": Processes()} | changes)
 
 
 def test_one_process_of_several_ends_clearly(dataset):
@@ -342,15 +343,15 @@ def test_one_process_of_several_ends_clearly(dataset):
         raise NO_MEMORY
 
     with pytest.raises(OutOfMemory, match="process 2 of 2 ran out of memory in step 3"):
-        guard(dataset, processes=(1, 2)).run(fails, [batch_of([60])], step=3)
+        guard(dataset, processes=Processes(1, 2)).run(fails, [batch_of([60])], step=3)
 
 
 def test_the_other_processes_say_that_one_is_gone(dataset):
     def fails(_):
         raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:1")
 
-    with pytest.raises(ProcessLost, match="another process of this run ended in step 3"):
-        guard(dataset, processes=(0, 2)).run(fails, [batch_of([60])], step=3)
+    with pytest.raises(ProcessLost, match="another process of this run ended"), noticing_lost_processes():
+        guard(dataset, processes=Processes(0, 2)).run(fails, [batch_of([60])], step=3)
 
 
 def test_other_errors_are_not_taken_for_it(dataset):
