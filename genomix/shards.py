@@ -96,15 +96,22 @@ class Shares:
         ]
 
 
-def own_share(word: str | None, output: str, sequences: Sequence[str]) -> Processes | None:
+def own_share(word: str | None, output: str, sequences: Sequence[str], *, split_fasta: Path | None = None) -> Processes | None:
     """Which share this process has of a prediction; None where it does it alone.
 
     Args:
         word: `--shard`'s, such as 3/16; without one torchrun or srun says it. Parts that an earlier try left beside the output are finished, too.
 
     Raises:
-        UsageError: the word says something else, or torchrun or srun started this process as well.
+        UsageError: the word says something else, torchrun or srun started this process as well, or the records are to be split up by class.
     """
+    share = _own_share(word, output, sequences)
+    if share is not None and split_fasta is not None:
+        raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
+    return share
+
+
+def _own_share(word: str | None, output: str, sequences: Sequence[str]) -> Processes | None:
     found = launched()
     if word is not None and found is not None:
         raise UsageError(f"--shard {word}: {found.by} has shared out the records already", hint="leave --shard out")
@@ -136,14 +143,7 @@ def parts_folder(output: Path) -> Path:
     return target.parent / f".{target.name}.parts"
 
 
-def require_sharable(question: Question, *, force: bool) -> None:
-    """Refuse what can't be shared out.
-
-    Raises:
-        UsageError: an input or the output is a stream.
-        InputMissing: a file is not there.
-        OutputError: the output exists, is of something else, and `force` is off.
-    """
+def _require_sharable(question: Question, *, force: bool) -> None:
     for path in question.sequences:
         if path == "-" or (Path(path).exists() and not Path(path).is_file()):
             raise UsageError(f"{path} can be read only once, and every process reads the whole input", hint="write it to a file first")
@@ -155,12 +155,19 @@ def require_sharable(question: Question, *, force: bool) -> None:
         require_free(question.output, force=force)
 
 
-def predict_shares(bundle: Bundle, question: Question, processes: Processes) -> Shares:
+def predict_shares(bundle: Bundle, question: Question, processes: Processes, *, force: bool = False) -> Shares:
     """Answer this process's share of the records, and put the output together where all are there.
 
+    Args:
+        force: replace an output of something else.
+
     Raises:
+        UsageError: an input or the output is a stream.
+        InputMissing: a file is not there.
+        OutputError: the output exists, is of something else, and `force` is off.
         GenomixError: as `predict` raises.
     """
+    _require_sharable(question, force=force)
     if _is_whole(question):
         return Shares(Counter(_marker(question.output)["counts"]))
     predictor = Predictor(bundle, question.settings, strand=question.strand, prior=question.prior)

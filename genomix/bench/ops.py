@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from genomix.bench.bars import OURS, bars
 from genomix.bench.children import ALLOCATOR, Stopped, measured
-from genomix.bench.timing import available_memory
 from genomix.errors import UsageError
 
 _log = logging.getLogger(__name__)
@@ -139,7 +138,11 @@ def _default_allocator(plan: OpsPlan, tuned: dict[str, Any]) -> dict[str, Any]:
 
 def _lengths(plan: OpsPlan, progress: Callable[[str], None]) -> list[dict[str, Any]]:
     """A row an operator and length: memory and speed, or why not."""
-    memory = plan.memory or int((available_memory() or 2**62) * _MEMORY_SHARE) if plan.device == "cpu" else plan.memory or 2**62
+    import torch
+
+    from genomix.planning import free_memory
+
+    memory = plan.memory or int((free_memory(torch.device(plan.device)) or 2**62) * _MEMORY_SHARE)
     rows = [row for operator in plan.operators for row in _steps(operator, plan, memory, progress)]
     for length in sorted(set(plan.lengths)):
         here = [row for row in rows if row["length"] == length and "left_out" not in row]

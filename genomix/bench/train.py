@@ -32,7 +32,7 @@ from genomix.train.devices import launch
 from genomix.train.history import History
 from genomix.train.loop import fit
 from genomix.train.recipe import Recipe, decide, training_records
-from genomix.train.run import assemble
+from genomix.train.run import assemble, training_batches
 from genomix.train.update import Update
 
 BAR = 0.05
@@ -136,17 +136,7 @@ def compare(model: Classifier, recipe: Recipe, dataset: Dataset) -> dict[str, An
 def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarray, folder: Path) -> tuple[TimedBatches, float]:
     """Train, and give the batches with their times and the moment at which the last update was done."""
     settings = recipe.training
-    batches = TimedBatches(
-        dataset,
-        records,
-        build_tokenizer(recipe.tokenizer),
-        settings.augment,
-        strand=recipe.strand,
-        max_tokens=recipe.model.max_tokens,
-        token_budget=settings.token_budget,
-        max_records=settings.max_records,
-        seed=settings.seed,
-    )
+    batches = training_batches(TimedBatches, dataset, records, recipe)
     training = assemble(
         launch(settings),
         model,

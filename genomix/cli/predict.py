@@ -2,7 +2,7 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -54,14 +54,13 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
-    from genomix.errors import UsageError
     from genomix.formats import open_records
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import counted, write_predictions
     from genomix.settings import resolve
-    from genomix.shards import Question, own_share, predict_shares, require_sharable
+    from genomix.shards import Question, own_share, predict_shares
 
     options = {
         "predict.threshold": threshold,
@@ -70,22 +69,18 @@ def predict(
         "predict.max_ambiguous": max_ambiguous,
     }
     settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
-    share = own_share(shard, output, sequences)
-    if share is not None and split_fasta is not None:
-        raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
+    share = own_share(shard, output, sequences, split_fasta=split_fasta)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
-        require_free(place, force=force or share is not None)
+        require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
-    way: Literal["both", "forward"] | None = strand.value if strand else None
     if share is not None:
-        question = Question(model, sequences, Path(output), settings, form.value, way, balance)
-        require_sharable(question, force=force)
-        say(predict_shares(bundle, question, share).lines(share, output))
+        question = Question(model, sequences, Path(output), settings, form.value, strand.value if strand else None, balance)
+        say(predict_shares(bundle, question, share, force=force).lines(share, output))
         return
-    records = chain.from_iterable(open_records(path) for path in sequences)
-    predictions = predict_records(bundle, records, settings, strand=way, prior=balance)
+    records = chain.from_iterable(map(open_records, sequences))
+    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
     lengths = LengthWatch(bundle.provenance.get("evaluation"))
     counts = write_predictions(
         lengths.watch(predictions), bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force

@@ -4,6 +4,7 @@ Whoever loads one has the same work in Python too, for machines without a compil
 """
 
 import ctypes
+import logging
 import os
 import platform
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from platformdirs import user_cache_path
 
 from genomix.native import portable
 from genomix.native.compiler import build, digest
+
+_log = logging.getLogger(__name__)
 
 SWITCH = "GENOMIX_NATIVE"
 """Environment variable; 0 leaves all work to Python."""
@@ -26,21 +29,33 @@ def switched_off() -> bool:
     return os.environ.get(SWITCH) == "0"
 
 
-def compiled(sources: Sequence[Path]) -> ctypes.CDLL:
-    """The library made of the first of these files.
+def compiled(sources: Sequence[Path], *, instead: str) -> ctypes.CDLL | None:
+    """The library made of the first of these files; None where compiled code is switched off, or can't be had, which a log line then tells.
 
     Args:
         sources: the others are what it includes.
+        instead: what does the work without it, for that line.
+    """
+    if switched_off():
+        return None
+    try:
+        path = portable.fitting(sources) or _cached(sources)
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        _log.info("no compiled %s (%s): %s does its work, more slowly", sources[0].name, error, instead)
+        return None
+
+
+def _cached(sources: Sequence[Path]) -> Path:
+    """Where the library for this processor is, compiled if need be.
 
     Raises:
         OSError: there is no compiler, or it failed.
     """
-    path = portable.fitting(sources)
-    if path is None:
-        path = user_cache_path("genomix") / "native" / f"{sources[0].stem}-{digest(sources, _processor())}.so"
-        if not path.is_file():
-            build(path, sources[0], _TRIED)
-    return ctypes.CDLL(str(path))
+    path = user_cache_path("genomix") / "native" / f"{sources[0].stem}-{digest(sources, _processor())}.so"
+    if not path.is_file():
+        build(path, sources[0], _TRIED)
+    return path
 
 
 @cache

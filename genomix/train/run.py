@@ -8,7 +8,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ from genomix.train.recipe import Recipe, decide, step_count, training_records, v
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Progress, Training, resume_from_checkpoint
 from genomix.train.update import Update
+
+BatchesT = TypeVar("BatchesT", bound=TrainingBatches)
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Reci
         fabric,
         model,
         Update(model, loss, processes),
-        _batches(dataset, records, recipe, factors if settings.balance == "sampling" else None),
+        training_batches(TrainingBatches, dataset, records, recipe, factors if settings.balance == "sampling" else None),
         settings,
         folder=folder,
         origin=recipe.origin(dataset, init_sha256=start.get("init_sha256")),
@@ -191,9 +193,17 @@ def _composition(model: Classifier, dataset: Dataset, records: np.ndarray, recip
     return fit_composition(model, dataset, records, recipe.tokenizer.k, strand=recipe.strand, seed=recipe.training.seed, weights=weights)
 
 
-def _batches(dataset: Dataset, records: np.ndarray, recipe: Recipe, factors: np.ndarray | None) -> TrainingBatches:
+def training_batches(
+    kind: type[BatchesT], dataset: Dataset, records: np.ndarray, recipe: Recipe, factors: np.ndarray | None = None
+) -> BatchesT:
+    """What a run of this recipe reads.
+
+    Args:
+        kind: of batches; a benchmark's also watch the clock.
+        factors: see `TrainingBatches`.
+    """
     settings = recipe.training
-    return TrainingBatches(
+    return kind(
         dataset,
         records,
         build_tokenizer(recipe.tokenizer),
