@@ -4,6 +4,7 @@
 #
 #   export SLURM_CONF=$(tests/slurm/start.sh)
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # the daemons' place, which not every PATH has
 
 if ! command -v slurmctld slurmd munged sbatch >/dev/null; then
   apt-get install --yes --no-install-recommends munge slurmctld slurmd slurm-client >&2 ||
