@@ -5,6 +5,7 @@ simplest case of all, and costs nothing.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,3 +130,19 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
     processes = Processes(int(environment["SLURM_PROCID"]), tasks)
     return Launched("srun", processes, tasks // nodes if tasks % nodes == 0 else None, int(environment.get("SLURM_LOCALID", "0")))
+
+
+def leave(code: int) -> None:
+    """End a process that belongs to a group, with this exit code; one that belongs to none goes on.
+
+    Not by way of the interpreter's own end: a thread of gloo's that lets go of its last tensor while that is under way aborts the process, whose work
+    was done (pytorch/pytorch#190489). And where the code tells of an error, another process may wait in an exchange that will never end: it isn't waited for.
+    """
+    dist = sys.modules.get("torch.distributed")
+    if dist is None or not dist.is_available() or not dist.is_initialized():
+        return
+    if code == 0:
+        dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -27,7 +27,7 @@ from small_data import MODEL, TOKENIZER, TRAINING
 from genomix.bundle import load_bundle
 from genomix.data.store import Dataset
 from genomix.evaluate import split_probabilities
-from genomix.processes import launched
+from genomix.processes import launched, leave
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.train import devices, loop
 from genomix.train.run import train
@@ -60,6 +60,7 @@ scorer = build_scorer(bundle, PredictSettings(token_budget=600), processes=devic
 for count in (1, 2, 7, 13):
     probabilities = split_probabilities(scorer, dataset, np.arange(count))
     np.save(folder / f"probabilities-{count}-{fabric.global_rank}.npy", probabilities)
+leave(0)
 """
 
 
@@ -70,7 +71,7 @@ from small_data import MODEL, TOKENIZER, TRAINING
 from genomix.cli.main import _talk, exit_code_of
 from genomix.data.store import Dataset
 from genomix.nn.classifier import Classifier
-from genomix.processes import launched
+from genomix.processes import launched, leave
 from genomix.train.run import train
 
 folder, poisoned = Path(sys.argv[2]), sys.argv[3:] == ["poisoned"]
@@ -84,7 +85,9 @@ def bad(self, *batch):
 if poisoned and launched().processes.rank == 1:
     Classifier.pooled = bad
 with _talk():
-    sys.exit(exit_code_of(lambda: train(Dataset.open(sys.argv[1]), TOKENIZER, MODEL, settings, folder, resume=True)))
+    code = exit_code_of(lambda: train(Dataset.open(sys.argv[1]), TOKENIZER, MODEL, settings, folder, resume=True))
+leave(code)
+sys.exit(code)
 """
 
 

@@ -21,6 +21,7 @@ import genomix
 from genomix.cli import bench, data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
 from genomix.errors import GenomixError, InputMissing, OutOfMemory, UsageError, is_out_of_memory
 from genomix.outputs import CANNOT_WRITE, output_error
+from genomix.processes import leave
 
 BUG = 1
 INTERRUPTED = 130
@@ -89,6 +90,7 @@ def run() -> None:
         sys.stdout.flush()
     except OSError:  # the interpreter flushes once more when it ends, and would end with a code of its own; let that go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    leave(code)
     sys.exit(code)
 
 
@@ -111,8 +113,8 @@ def exit_code_of(call: Callable[[], None]) -> int:
     """Make the call, print what goes wrong, and give the exit code."""
     try:
         call()
-    except typer.Exit as leave:
-        return leave.exit_code
+    except typer.Exit as ended:
+        return ended.exit_code
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted")
         return INTERRUPTED
