@@ -110,8 +110,8 @@ def test_addresses_beyond_31_bits():
     far = scattered(values)
     assert torch.equal(ops.link_mix(far, weights, *rest, (0, 1)), ops.link_mix(values, weights, *rest, (0, 1)))
     with torch.no_grad():
-        near = ops.factor(source, values, layers.weights, *rest, (0, 1), heads=1)
-        assert torch.equal(ops.factor(scattered(source), far, layers.weights, *rest, (0, 1), heads=1), near)
+        near = one_factor(source, values, layers, *rest, (0, 1), heads=1)
+        assert torch.equal(one_factor(scattered(source), far, layers, *rest, (0, 1), heads=1), near)
 
 
 def test_no_position_at_all():
@@ -132,13 +132,17 @@ def factor_case(lengths, channels, hidden, rows, *, dtype=torch.float64, width=N
     return values, source, layers, rest
 
 
+def one_factor(source, values, layers, lengths, circular, offsets, *, heads):
+    return ops.factors(source, values, [layers.weights], [lengths], circular, [offsets], heads=heads)
+
+
 def by_the_reference(values, source, layers, rest, offsets, heads):
     weights = layers(source).view(len(values), heads, len(offsets), -1)
     return values + reference.link_mix(values, weights, *rest, offsets)
 
 
 def by_the_operator(values, source, layers, rest, offsets, heads):
-    return ops.factor(source, values, layers.weights, *rest, offsets, heads=heads)
+    return one_factor(source, values, layers, *rest, offsets, heads=heads)
 
 
 def with_gradients(function, values, source, layers, *rest):

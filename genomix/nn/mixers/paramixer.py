@@ -42,19 +42,22 @@ class Paramixer(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
         """Mix `values`, with link weights computed from `source`. A record shorter than a factor's reach passes it unchanged."""
-        mixed, source = self.value(values), source.contiguous()
-        batch, _, width = mixed.shape
+        mixed = self.value(values)
         longest = int(lengths.max())
-        for factor, offsets, reach in zip(self.factors, self.offsets, self.reach, strict=True):
-            if longest <= reach:
-                break
-            taking_part = torch.where(lengths > reach, lengths, 0)
-            if isinstance(factor, StaticWeights):
-                weights = factor(source).view(batch, self.heads, len(offsets), width)
-                mixed = mixed + ops.link_mix(mixed, weights, taking_part, circular, offsets)
-            else:
-                assert isinstance(factor, Perceptron)
-                mixed = ops.factor(source, mixed, factor.weights, taking_part, circular, offsets, heads=self.heads)
+        count = sum(1 for reach in self.reach if longest > reach)
+        taking_part = [torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
+        if not count:
+            return mixed
+        if any(isinstance(factor, StaticWeights) for factor in self.factors):
+            return self._mixed_alike(mixed, taking_part, circular)
+        weights = [factor.weights for factor in self.factors[:count]]
+        return ops.factors(source, mixed, weights, taking_part, circular, self.offsets[:count], heads=self.heads)
+
+    def _mixed_alike(self, mixed: Tensor, taking_part: list[Tensor], circular: Tensor) -> Tensor:
+        """With weights that are the same at every position."""
+        for factor, offsets, lengths in zip(self.factors, self.offsets, taking_part, strict=False):
+            weights = factor(mixed).view(len(mixed), self.heads, len(offsets), -1)
+            mixed = mixed + ops.link_mix(mixed, weights, lengths, circular, offsets)
         return mixed
 
 

@@ -15,7 +15,7 @@ STRETCH, ACCELERATOR_STRETCH = 4096, 65_536
 
 
 def forward(problem: Problem) -> Tensor:
-    """See `genomix.nn.ops.factors`."""
+    """See `genomix.nn.ops.chain`."""
     outputs = _outputs(problem)
     if problem.values is None:
         return outputs

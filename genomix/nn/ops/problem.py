@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One factor's inputs, as `genomix.nn.ops.factors.factor` takes them."""
+    """One factor's inputs, as `genomix.nn.ops.chain.factors` takes them; position-first in the hands of `native`."""
 
     source: Tensor
     values: Tensor | None

@@ -1,7 +1,7 @@
 """The factor in C (`factor.c`), for float32 on a CPU: no hidden layer and, in the forward pass, no link weight ever leaves the cache.
 
 It is compiled where it first runs, for the processor at hand, and kept in the user's cache folder; an image brings it compiled (`portable`). Where there is
-neither that nor a C compiler plain torch takes its place.
+neither that nor a C compiler plain torch takes its place. A chain of factors runs in arrays that are position-first: `enter` and `leave` are its ends.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from genomix.nn.ops.native.compiled import library
 from genomix.nn.ops.problem import Problem
@@ -18,6 +19,8 @@ from genomix.nn.ops.problem import Problem
 MOST_LINKS = 64
 _LEAST_TILES = 16
 """Tiles that are worth a thread."""
+_LARGE = 2**25
+"""Bytes that glibc asks of the system anew each time, whatever was freed before."""
 _mine = threading.local()
 
 
@@ -25,11 +28,13 @@ class _Factor(ctypes.Structure):
     """`Factor` of factor.c, field by field."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("records", "width", "channels", "sources", "hidden", "heads", "links")),
+        *((name, ctypes.c_int64) for name in ("records", "width", "channels", "sources", "hidden", "heads", "links", "outputs")),
         *(
             (name, ctypes.c_void_p)
-            for name in ("offsets", "lengths", "circular", "source", "values", "w1", "b1", "w2", "b2", "w1t", "w2t", "grad", "weights")
+            for name in ("offsets", "lengths", "circular", "source", "values", "w1t", "b1", "w2t", "b2", "w1", "w2", "grad", "weights")
         ),
+        ("alone", ctypes.c_int64),
+        ("source_rows", ctypes.c_int64),
     )
 
 
@@ -40,98 +45,144 @@ def serves(problem: Problem) -> bool:
     return plain and (problem.values is None or len(problem.offsets) <= MOST_LINKS) and library() is not None
 
 
-def forward(problem: Problem) -> Tensor:
-    """See `genomix.nn.ops.factors`."""
+def enter(array: Tensor, result: Tensor | None = None, *, padded: bool = False) -> Tensor:
+    """[batch, channel, position] as [batch, position, channel]; `padded`, as a source is, with channels of zeros up to whole vectors."""
+    array = array.contiguous()
+    batch, channels, width = array.shape
+    stride = _padded(channels, _lanes()) if padded else channels
+    if result is None:
+        result = memory(batch, width, stride) if stride == channels else array.new_zeros(batch, width, stride)
+    _library().enter(result.data_ptr(), array.data_ptr(), stride, batch, channels, width, torch.get_num_threads())
+    return result
+
+
+def leave(array: Tensor, channels: int) -> Tensor:
+    """What `enter` made, or a gradient of it, as [batch, channel, position]."""
+    batch, width, stride = array.shape
+    result = memory(batch, channels, width)
+    _library().leave(result.data_ptr(), array.data_ptr(), stride, batch, channels, width, torch.get_num_threads())
+    return result
+
+
+def memory(*shape: int) -> Tensor:
+    """An array of that shape, whatever is in it."""
+    result = torch.empty(shape)
+    if result.nbytes >= _LARGE:
+        _library().advise(result.data_ptr(), result.nbytes)
+    return result
+
+
+def forward(problem: Problem, result: Tensor | None = None) -> Tensor:
+    """See `genomix.nn.ops.chain`; source and values are position-first, unless it is a perceptron alone.
+
+    Args:
+        result: memory for it.
+    """
     held = _Held(problem)
-    result = held.empty_result()
+    if problem.values is None:
+        return held.run("forward", memory(held.records, len(problem.perceptron[2]), held.width))
+    result = held.passed(problem.values, result)
     held.run("forward", result)
     return result
 
 
-def backward(grad: Tensor, problem: Problem) -> tuple[Tensor | None, ...]:
-    """Gradients of the source, the values and the perceptron's w1, b1, w2, b2."""
+def backward(grad: Tensor, problem: Problem, grad_source: Tensor, result: Tensor | None = None) -> tuple[Tensor | None, ...]:
+    """Gradients of the values and the perceptron's w1, b1, w2, b2; that of the source is added to `grad_source`, or put there of a perceptron alone.
+
+    Args:
+        result: memory for the first.
+    """
     held = _Held(problem, grad.contiguous())
-    grad_source = torch.zeros_like(held.source) if held.padded else torch.empty_like(held.source)
-    of_perceptron = held.perceptron_gradients(held.run("backward", grad_source))
-    if held.values is None:
-        return grad_source, None, *of_perceptron
-    grad_values = held.empty_result()
-    held.run("backward_values", grad_values)
-    return grad_source, grad_values, *of_perceptron
+    held.run("backward", grad_source)
+    of_perceptron = held.perceptron_gradients()
+    if problem.values is None:
+        return None, *of_perceptron
+    result = held.passed(grad, result)
+    held.run("backward_values", result)
+    return result, *of_perceptron
 
 
 class _Held:
     """A problem's arrays as factor.c reads them, kept alive while it does."""
 
     def __init__(self, problem: Problem, grad: Tensor | None = None) -> None:
-        self.source, self.grad = problem.source.contiguous(), grad
-        self.values = None if problem.values is None else problem.values.contiguous()
-        self.w1, self.b1, self.w2, self.b2 = (tensor.contiguous() for tensor in problem.perceptron)
+        self.problem = problem
         self.lengths = problem.lengths.tolist()
-        self.records, sources, self.width = self.source.shape
-        self.channels = 0 if self.values is None else self.values.shape[1]
-        self.padded = any(length < self.width for length in self.lengths)
+        source, alone = problem.source.contiguous(), problem.values is None
+        self.records, self.width = len(source), source.shape[2 if alone else 1]
+        self.rows = problem.perceptron[0].shape[1]
+        self.hidden, self.sources, self.outputs = _sizes(problem)
+        channels, links = (0, self.outputs_used) if problem.values is None else (problem.values.shape[2], len(problem.offsets))
         arrays: list[Tensor | None] = [
             torch.tensor(problem.offsets, dtype=torch.int64),
             problem.lengths.long().contiguous(),
             problem.circular.to(torch.uint8).contiguous(),
-            self.source,
-            self.values,
-            self.w1,
-            self.b1,
-            self.w2,
-            self.b2,
+            source,
+            problem.values,
+            *self._perceptron(for_backward=grad is not None),
+            grad,
+            None if alone or grad is None else _workspace("weights", self.records * self.width * self.outputs),
         ]
-        if grad is not None:
-            weights = None if self.values is None else _workspace("weights", self.records * len(self.w2) * self.width)
-            arrays += [self.w1.t().contiguous(), self.w2.t().contiguous(), grad, weights]
         self.arrays = arrays
-        sizes = (self.records, self.width, self.channels, sources, len(self.w1), problem.heads, len(self.w2) // problem.heads)
-        self.struct = _Factor(*sizes, *map(_address, arrays))
+        sizes = (self.records, self.width, channels, self.sources, self.hidden, problem.heads, links, self.outputs)
+        self.struct = _Factor(*sizes, *map(_address, arrays), alone, self.rows)
         self.pointer = ctypes.addressof(self.struct)
+        self.size = _library().work_size(self.pointer)
 
-    def empty_result(self) -> Tensor:
-        """Shaped like the result; what lies beyond a record's end is there already: it passes unchanged."""
-        given = self.values if self.grad is None else self.grad
-        if given is None:
-            return self.source.new_empty(self.records, len(self.w2), self.width)
-        result = torch.empty_like(given)
+    @property
+    def outputs_used(self) -> int:
+        return len(self.problem.perceptron[2])
+
+    def _perceptron(self, *, for_backward: bool) -> list[Tensor | None]:
+        """w1', b1, w2', b2, w1 and w2, padded with zeros to whole vectors."""
+        w1, b1, w2, b2 = self.problem.perceptron
+        w1 = F.pad(w1, (0, self.sources - self.rows, 0, self.hidden - len(w1)))
+        w2 = F.pad(w2, (0, self.hidden - w2.shape[1], 0, self.outputs - len(w2)))
+        b1, b2 = F.pad(b1, (0, self.hidden - len(b1))), F.pad(b2, (0, self.outputs - len(b2)))
+        turned = [w1.t().contiguous(), b1.contiguous(), w2.t().contiguous(), b2.contiguous()]
+        return [*turned, w1.contiguous(), w2.contiguous()] if for_backward else [*turned, None, None]
+
+    def passed(self, given: Tensor, result: Tensor | None) -> Tensor:
+        """Memory for what comes of it; what lies beyond a record's end is there already: it passes unchanged."""
+        result = memory(*given.shape) if result is None else result
         for record, length in enumerate(self.lengths):
-            result[record, :, length:] = given[record, :, length:]
+            result[record, length:] = given[record, length:]
         return result
 
     def run(self, name: str, result: Tensor) -> Tensor:
-        """Fill `result`, the tiles shared out to threads; the work space, [thread, float], as they leave it."""
-        shared = library()
-        assert shared is not None
-        call, tile, size = getattr(shared, name), shared.tile_size(), shared.work_size(self.pointer)
+        """Fill `result`, the tiles shared out to threads, and give it; `self.work` is the work space as they leave it, [thread, float]."""
+        shared = _library()
+        call, tile = getattr(shared, name), shared.tile_size()
         tiles = sum(-(-length // tile) for length in self.lengths)
         threads = max(1, min(torch.get_num_threads(), tiles // _LEAST_TILES))
         borders = torch.tensor([tiles * part // threads for part in range(threads + 1)])
-        work = _workspace("tiles", threads * size).view(threads, size)
+        work = _workspace("tiles", threads * self.size).view(threads, self.size)
         if shared.threaded():
             call(self.pointer, _address(result), _address(borders), threads, _address(work))
         else:
             parts = range(threads)
             list(_pool(threads).map(lambda p: call(self.pointer, _address(result), _address(borders[p:]), 1, _address(work[p])), parts))
-        return work
+        self.work = work
+        return result
 
-    @property
-    def sums(self) -> tuple[int, int, int, int]:
-        """Floats of the sums of w1, w2, b1, b2 at the start of the backward pass's work space, as factor.c pads them."""
-        rows, columns = _padded(len(self.w1), 8), _padded(len(self.w2), _lanes())
-        return rows * _padded(self.source.shape[1], _lanes()), rows * columns, rows * _lanes(), columns * _lanes()
-
-    def perceptron_gradients(self, work: Tensor) -> tuple[Tensor, ...]:
+    def perceptron_gradients(self) -> tuple[Tensor, ...]:
         """Of w1, b1, w2, b2, from what the backward pass leaves in each thread's work space."""
-        hidden, sources, outputs = len(self.w1), self.source.shape[1], len(self.w2)
-        w1, w2, b1, b2 = work[:, : sum(self.sums)].sum(0).split(self.sums)
+        units, outputs = len(self.problem.perceptron[0]), self.outputs_used
+        sizes = (self.hidden * self.sources, self.hidden * self.outputs, self.hidden, self.outputs)
+        w1, w2, b1, b2 = self.work[:, : sum(sizes)].sum(0).split(sizes)
         return (
-            w1.view(_padded(hidden, 8), -1)[:hidden, :sources].contiguous(),
-            b1.view(-1, _lanes())[:hidden].sum(1),
-            w2.view(_padded(hidden, 8), -1)[:hidden, :outputs].t().contiguous(),
-            b2.view(-1, _lanes())[:outputs].sum(1),
+            w1.view(self.hidden, -1)[:units, : self.rows].contiguous(),
+            b1[:units].clone(),
+            w2.view(self.hidden, -1)[:units, :outputs].t().contiguous(),
+            b2[:outputs].clone(),
         )
+
+
+def _sizes(problem: Problem) -> tuple[int, int, int]:
+    """Hidden units, source channels and outputs, in whole vectors."""
+    w1, _, w2, _ = problem.perceptron
+    lanes = _lanes()
+    return _padded(len(w1), max(8, lanes)), _padded(w1.shape[1], lanes), _padded(len(w2), lanes)
 
 
 @cache
@@ -144,15 +195,19 @@ def _workspace(name: str, size: int) -> Tensor:
     """`size` floats, this thread's own, used again by its next call: fresh memory would be slower than the arithmetic."""
     held: Tensor | None = getattr(_mine, name, None)
     if held is None or len(held) < size:
-        held = torch.empty(size)
+        held = memory(size)
         setattr(_mine, name, held)
     return held[:size]
 
 
+def _library() -> ctypes.CDLL:
+    loaded = library()
+    assert loaded is not None, "what `serves` asks"
+    return loaded
+
+
 def _lanes() -> int:
-    shared = library()
-    assert shared is not None
-    return shared.tile_size() // 2
+    return int(_library().lanes())
 
 
 def _padded(count: int, multiple: int) -> int:

@@ -1,170 +1,147 @@
-/* One factor of a Paramixer, forward and backward, in float32 (see `genomix.nn.ops.factors`).
+/* One factor of a Paramixer, forward and backward, in float32 (see `genomix.nn.ops.chain`).
 
-       out[c][t] = v[c][t] + sum over links l of w[head of c][l][t] v[c][t + offset[l]]          w = W2 gelu(W1 x + b1) + b2 at every position t
+       out[t][c] = v[t][c] + sum over links l of w[t][head of c, l] v[t + offset[l]][c]          w = W2 gelu(W1 x + b1) + b2 at every position t
 
-   Arrays are channel-first: one row of positions a channel. A tile of positions passes through the whole factor while it lies in the cache, so that the
-   perceptron's hidden layer exists for one tile only. The code is plain C with the compiler's vector types: the width of the vectors follows from what it is
-   compiled for. Tiles are independent of each other; callers run ranges of them in threads. */
+   Arrays are position-first: a position's channels lie together, so that a link reads one piece of memory whatever its offset. A tile of positions passes
+   through the whole factor while it lies in the cache, so that the perceptron's hidden layer exists for one tile only. The code is plain C with the
+   compiler's vector types: the width of the vectors follows from what it is compiled for. Tiles are independent of each other; ranges of them run in threads. */
 
 #include "vectors.h"
 
-#define MOST_LINKS 64 /* the caller sees to it */
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
+#define MOST_LINKS 64 /* the caller sees to it */
+#define TILE (2 * STEP)
+
+/* Sizes with a star are padded: `sources` and `outputs` to LANES, `hidden` to LANES and 8; weights and biases are zero there. */
 typedef struct {
-    int64_t records, width, channels, sources, hidden, heads, links;
+    int64_t records, width, channels, sources /* * */, hidden /* * */, heads, links, outputs /* * */;
     const int64_t *offsets;  /* [link] */
     const int64_t *lengths;  /* [record] */
     const uint8_t *circular; /* [record] */
-    const float *source;     /* [record][source][width] */
-    const float *values;     /* [record][channel][width]; none: the perceptron's outputs themselves are the result */
-    const float *w1, *b1;    /* [hidden][source], [hidden] */
-    const float *w2, *b2;    /* [head link][hidden], [head link] */
+    const float *source;     /* [record][position][source] */
+    const float *values;     /* [record][position][channel] */
+    const float *w1t, *b1;   /* [source][hidden], [hidden] */
+    const float *w2t, *b2;   /* [hidden][head link], [head link] */
     /* the backward pass only: */
-    const float *w1t, *w2t;  /* [source][hidden], [hidden][head link] */
+    const float *w1, *w2;    /* [hidden][source], [head link][hidden] */
     const float *grad;       /* of the result */
-    float *weights;          /* work space, [record][head link][width] */
+    float *weights;          /* work space, [record][position][head link] */
+    /* a perceptron alone, whose arrays are channel-first ([record][channel][position]), and whose outputs are one head's links: */
+    int64_t alone, source_rows;
 } Factor;
 
-/* What the links of one tile read: rows of values, `stride` apart, and a row of weights for each head, `head_stride` apart. */
+/* What the links of one tile read, position by position: the values, and in the backward pass the weights, at their other ends. */
 typedef struct {
-    int count;
-    int link[MOST_LINKS];
+    int64_t count;
+    int64_t link[MOST_LINKS];
     const float *from[MOST_LINKS], *weight[MOST_LINKS];
-    int64_t stride[MOST_LINKS], head_stride[MOST_LINKS];
 } Links;
 
-/* ---- tiles ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- mixing ---------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Rows of a tile, one after the other; zeros beyond `count` positions. */
-static void take(float *tile, const float *array, int64_t width, int64_t start, int64_t count, int64_t rows) {
-    for (int64_t r = 0; r < rows; r++) {
-        const float *row = array + r * width + start;
-        if (count == TILE) EACH(v, VECTORS) store(tile + r * TILE + v * LANES, load(row + v * LANES));
-        else {
-            memset(tile + r * TILE, 0, TILE * sizeof(float));
-            memcpy(tile + r * TILE, row, count * sizeof(float));
-        }
-    }
-}
-
-static void give(float *array, const float *tile, int64_t width, int64_t start, int64_t count, int64_t rows) {
-    for (int64_t r = 0; r < rows; r++) memcpy(array + r * width + start, tile + r * TILE, count * sizeof(float));
-}
-
-static void turn(float *turned, const float *tile, int64_t rows, int64_t columns) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int t = 0; t < TILE; t++) turned[t * columns + r] = tile[r * TILE + t];
-}
-
-/* Rows of a tile whose positions begin at `first`, where that may be outside of the record: beyond a ring's end it goes round, beyond a line's are zeros. */
-static const float *gather(float *tile, const float *rows, int64_t stride, int64_t number, int64_t first, int64_t count, int64_t length, int circular) {
-    memset(tile, 0, number * TILE * sizeof(float));
-    for (int64_t turn = circular ? -length : 0; turn <= (circular ? length : 0); turn += length) {
-        int64_t begin = first + turn < 0 ? 0 : first + turn, end = first + turn + count < length ? first + turn + count : length;
-        for (int64_t r = 0; r < number && begin < end; r++)
-            memcpy(tile + r * TILE + begin - first - turn, rows + r * stride + begin, (end - begin) * sizeof(float));
+/* Rows of positions that begin at `first`, where that may be outside of the record: beyond a ring's end it goes round, beyond a line's are zeros. */
+static const float *gather(float *tile, const float *rows, int64_t columns, int64_t first, int64_t count, int64_t length, int64_t circular) {
+    memset(tile, 0, count * columns * sizeof(float));
+    for (int64_t round = circular ? -length : 0; round <= (circular ? length : 0); round += length) {
+        int64_t begin = first + round < 0 ? 0 : first + round, end = first + round + count < length ? first + round + count : length;
+        if (begin < end) memcpy(tile + (begin - first - round) * columns, rows + begin * columns, (end - begin) * columns * sizeof(float));
     }
     return tile;
 }
 
-/* Where the links of a tile lead (sign 1) or come from (sign -1). `weights` are the tile's (sign 1) or the record's, and are then read where the link starts. */
-static Links find_links(const Factor *f, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int circular, int sign,
+/* Where the links of a tile lead (sign 1) or come from (sign -1), in arrays of one record. */
+static Links find_links(const Factor *f, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int64_t circular, int sign,
                         float *spare) {
     Links found = {.count = 0};
     for (int64_t l = 0; l < f->links; l++) {
         int64_t first = start + sign * f->offsets[l], i = found.count;
         if (f->offsets[l] >= length || -f->offsets[l] >= length || (!circular && (first >= length || first + count <= 0))) continue;
         int64_t place = first < 0 ? first + length : first >= length ? first - length : first; /* a link is shorter than its record */
-        int whole = count == TILE && place + TILE <= length && (circular || place == first);
+        int whole = place + count <= length && (circular || place == first);
         found.link[i] = l;
-        found.from[i] = whole ? values + place : gather(spare, values, f->width, f->channels, first, count, length, circular);
-        found.stride[i] = whole ? f->width : TILE;
-        spare += whole ? 0 : f->channels * TILE;
-        if (sign > 0) {
-            found.weight[i] = weights + l * TILE;
-            found.head_stride[i] = f->links * TILE;
-        } else {
-            const float *row = weights + l * f->width;
-            found.weight[i] = whole ? row + place : gather(spare, row, f->links * f->width, f->heads, first, count, length, circular);
-            found.head_stride[i] = whole ? f->links * f->width : TILE;
-            spare += whole ? 0 : f->heads * TILE;
-        }
+        found.from[i] = whole ? values + place * f->channels : gather(spare, values, f->channels, first, count, length, circular);
+        spare += whole ? 0 : TILE * f->channels;
+        if (sign < 0) {
+            found.weight[i] = whole ? weights + place * f->outputs : gather(spare, weights, f->outputs, first, count, length, circular);
+            spare += whole ? 0 : TILE * f->outputs;
+        } else found.weight[i] = weights;
         found.count++;
     }
     return found;
 }
 
-/* out = values + links for C rows of head h, beginning with row c. */
-#define MIX(C)                                                                                                                                      \
-    static inline void mix_##C(float *out, int64_t out_stride, const float *values, int64_t stride, const Links *links, int64_t c, int64_t h) {     \
-        vec sum[C][VECTORS];                                                                                                                        \
-        EACH(r, C) EACH(v, VECTORS) sum[r][v] = load(values + (c + r) * stride + v * LANES);                                                        \
-        for (int l = 0; l < links->count; l++) {                                                                                                    \
-            const float *from = links->from[l] + c * links->stride[l], *weight = links->weight[l] + h * links->head_stride[l];                      \
-            int64_t apart = links->stride[l];                                                                                                       \
-            EACH(v, VECTORS) {                                                                                                                      \
-                vec w = load(weight + v * LANES);                                                                                                   \
-                EACH(r, C) sum[r][v] += w * load(from + r * apart + v * LANES);                                                                     \
-            }                                                                                                                                       \
+/* `size` channels of a head, UNIT of them at a time, V units together. */
+#define MIX(TYPE, UNIT, V)                                                                                                                          \
+    for (; c + V * UNIT <= size; c += V * UNIT) {                                                                                                   \
+        TYPE sum[V];                                                                                                                                \
+        EACH(v, V) sum[v] = *(const TYPE *)(values + c + v * UNIT);                                                                                 \
+        for (int64_t i = 0; i < links->count; i++) {                                                                                                \
+            const float *from = links->from[i] + at + c;                                                                                            \
+            float w = links->weight[i][weight + links->link[i]];                                                                                    \
+            EACH(v, V) sum[v] += w * *(const TYPE *)(from + v * UNIT);                                                                              \
         }                                                                                                                                           \
-        EACH(r, C) EACH(v, VECTORS) store(out + (c + r) * out_stride + v * LANES, sum[r][v]);                                                       \
+        EACH(v, V) *(TYPE *)(out + c + v * UNIT) = sum[v];                                                                                          \
     }
-MIX(1) MIX(2) MIX(4) MIX(8)
 
-/* Mix a tile of one record. */
-static void mix(const Factor *f, float *out, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int circular, int sign,
-                float *spare) {
-    int64_t size = f->channels / f->heads, whole = count == TILE;
-    float *tile = spare, *result = tile + f->channels * TILE;
-    Links links = find_links(f, values, weights, start, count, length, circular, sign, result + f->channels * TILE);
-    if (!whole) take(tile, values, f->width, start, count, f->channels);
-    const float *from = whole ? values + start : tile;
-    float *to = whole ? out + start : result;
-    int64_t stride = whole ? f->width : TILE;
-    for (int64_t h = 0; h < f->heads; h++) {
-        int64_t c = h * size, end = c + size;
-        for (; c + 8 <= end; c += 8) mix_8(to, stride, from, stride, &links, c, h);
-        for (; c + 4 <= end; c += 4) mix_4(to, stride, from, stride, &links, c, h);
-        for (; c + 2 <= end; c += 2) mix_2(to, stride, from, stride, &links, c, h);
-        for (; c < end; c++) mix_1(to, stride, from, stride, &links, c, h);
-    }
-    if (!whole) give(out, result, f->width, start, count, f->channels);
+/* Mix a tile: out and values begin at its first position. */
+static void mix(const Factor *f, float *out, const float *values, const Links *links, int64_t count) {
+    int64_t size = f->channels / f->heads;
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t h = 0; h < f->heads; h++, out += size, values += size) {
+            int64_t at = p * f->channels + h * size, weight = p * f->outputs + h * f->links, c = 0;
+            MIX(vec, LANES, 4) MIX(vec, LANES, 2) MIX(vec, LANES, 1) MIX(quad, 4, 1) MIX(float, 1, 1)
+        }
 }
 
+/* Products of a head's gradients and values of L links, each added up to a quad. */
 #define WEIGH(L)                                                                                                                                    \
-    static inline void weigh_##L(float *out, const float *grad, const Links *links, int first, int64_t c, int64_t size) {                           \
-        vec sum[L][VECTORS] = {0};                                                                                                                  \
-        for (int64_t end = c + size; c < end; c++) {                                                                                                \
-            vec g[VECTORS];                                                                                                                         \
-            EACH(v, VECTORS) g[v] = load(grad + c * TILE + v * LANES);                                                                              \
-            EACH(l, L) EACH(v, VECTORS) sum[l][v] += g[v] * load(links->from[first + l] + c * links->stride[first + l] + v * LANES);                \
+    static inline void weigh_##L(quad *sums, const float *grad, const float *const *from, int64_t at, int64_t size) {                               \
+        vec wide[L] = {{0}};                                                                                                                        \
+        int64_t c = 0;                                                                                                                              \
+        for (; c + LANES <= size; c += LANES) {                                                                                                     \
+            vec g = load(grad + c);                                                                                                                 \
+            EACH(i, L) wide[i] += g * load(from[i] + at + c);                                                                                       \
         }                                                                                                                                           \
-        EACH(l, L) EACH(v, VECTORS) store(out + links->link[first + l] * TILE + v * LANES, sum[l][v]);                                              \
+        EACH(i, L) {                                                                                                                                \
+            sums[i] = (quad){0};                                                                                                                    \
+            EACH(part, LANES / 4) sums[i] += ((const quad *)&wide[i])[part];                                                                        \
+        }                                                                                                                                           \
+        for (; c + 4 <= size; c += 4) EACH(i, L) sums[i] += *(const quad *)(grad + c) * *(const quad *)(from[i] + at + c);                          \
+        for (; c < size; c++) EACH(i, L) sums[i][0] += grad[c] * from[i][at + c];                                                                   \
     }
 WEIGH(1) WEIGH(4)
 
-/* Gradient of a tile's link weights: out[head link][tile] = sum over the head's channels of grad[c][t] v[c][t + offset]. */
-static void weigh(const Factor *f, float *out, const float *grad, const float *values, int64_t start, int64_t count, int64_t length, int circular, float *spare) {
-    Links links = find_links(f, values, out, start, count, length, circular, 1, spare);
+/* Gradient of a tile's link weights: out[t][head link] = sum over the head's channels of grad[t][c] v[t + offset][c]. */
+static void weigh(const Factor *f, float *out, const float *grad, const Links *links, int64_t count) {
     int64_t size = f->channels / f->heads;
-    memset(out, 0, f->heads * f->links * TILE * sizeof(float));
-    for (int64_t h = 0; h < f->heads; h++) {
-        float *of_head = out + h * f->links * TILE;
-        int l = 0;
-        for (; l + 4 <= links.count; l += 4) weigh_4(of_head, grad, &links, l, h * size, size);
-        for (; l < links.count; l++) weigh_1(of_head, grad, &links, l, h * size, size);
-    }
+    for (int64_t p = 0; p < count; p++, out += f->outputs)
+        for (int64_t h = 0; h < f->heads; h++, grad += size) {
+            float *to = out + h * f->links;
+            int64_t at = p * f->channels + h * size, i = 0;
+            for (; i + 4 <= links->count; i += 4) {
+                quad sums[4];
+                weigh_4(sums, grad, links->from + i, at, size);
+                turn_quads(sums);
+                quad of = sums[0] + sums[1] + sums[2] + sums[3];
+                EACH(k, 4) to[links->link[i + k]] = of[k];
+            }
+            for (; i < links->count; i++) {
+                quad sum;
+                weigh_1(&sum, grad, links->from + i, at, size);
+                to[links->link[i]] = sum[0] + sum[1] + sum[2] + sum[3];
+            }
+        }
 }
 
 /* ---- the factor --------------------------------------------------------------------------------------------------------------------------------- */
 
-int64_t tile_size(void) { return TILE; }
-
 /* Floats of work space that a thread needs; the sums of `backward` lie at its start (see there). */
 int64_t work_size(const Factor *f) {
-    int64_t hidden = padded(f->hidden, ROWS), outputs = padded(f->heads * f->links, LANES), sources = padded(f->sources, LANES);
-    int64_t spare = f->values ? f->channels * (f->links + 2) + f->heads * f->links : 0;
-    return hidden * (sources + outputs + LANES) + outputs * LANES + TILE * (4 * hidden + 3 * outputs + 3 * sources + f->channels + spare);
+    int64_t sums = f->hidden * (f->sources + f->outputs + 1) + f->outputs;
+    return sums + TILE * (3 * f->hidden + 2 * f->outputs + 2 * f->sources + f->links * (f->channels + f->outputs));
 }
 
 /* Go through tiles first .. last - 1 of all records' tiles, counted one record after the other. */
@@ -174,74 +151,105 @@ int64_t work_size(const Factor *f) {
                      tile = (first) > before ? (first) - before : 0;                                                                                \
              tile * TILE < length && before + tile < (last); tile++)
 
+/* Positions of the source, zeros behind them if they are fewer than a tile's. */
+static const float *sources_of(const Factor *f, float *tile, int64_t record, int64_t start, int64_t count) {
+    const float *from = f->source + (record * f->width + start) * f->sources;
+    if (count == TILE && !f->alone) return from;
+    memset(tile, 0, TILE * f->sources * sizeof(float));
+    if (f->alone) turn(tile, f->sources, f->source + record * f->source_rows * f->width + start, f->width, f->source_rows, count);
+    else memcpy(tile, from, count * f->sources * sizeof(float));
+    return tile;
+}
+
 /* The result at the tiles' positions. */
 static void forward_tiles(const Factor *f, float *out, int64_t first, int64_t last, float *work) {
-    int64_t outputs = f->heads * f->links;
-    float *x = work, *hidden = x + f->sources * TILE, *weights = hidden + padded(f->hidden, ROWS) * TILE, *spare = weights + outputs * TILE;
+    float *sources = work, *hidden = sources + TILE * f->sources, *weights = hidden + TILE * f->hidden, *spare = weights + TILE * f->outputs;
     FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
-        take(x, f->source + record * f->sources * f->width, f->width, start, count, f->sources);
-        product(hidden, f->w1, f->b1, x, f->hidden, f->sources);
-        for (int64_t i = 0; i < f->hidden * TILE; i += LANES) {
-            vec before = load(hidden + i);
-            store(hidden + i, before * normal(before));
+        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
+        product(hidden, sources_of(f, sources, record, start, count), full, f->w1t, f->b1, f->sources, f->hidden);
+        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
+            vec before_it = load(hidden + i);
+            store(hidden + i, before_it * normal(before_it));
         }
-        product(weights, f->w2, f->b2, hidden, outputs, f->hidden);
-        if (!f->values) give(out + record * outputs * f->width, weights, f->width, start, count, outputs);
-        else mix(f, out + record * f->channels * f->width, f->values + record * f->channels * f->width, weights, start, count, length, circular, 1, spare);
+        product(weights, hidden, full, f->w2t, f->b2, f->hidden, f->outputs);
+        if (f->alone) {
+            turn(out + record * f->links * f->width + start, f->width, weights, f->outputs, count, f->links);
+            continue;
+        }
+        const float *values = f->values + record * f->width * f->channels;
+        Links links = find_links(f, values, weights, start, count, length, circular, 1, spare);
+        mix(f, out + (record * f->width + start) * f->channels, values + start * f->channels, &links, count);
     }
 }
 
-/* Gradients of the source and, added up over the tiles at the start of `work`, of the perceptron; and the link weights, into f->weights.
+/* Gradients of the source, added to what is there, and, added up over the tiles at the start of `work`, of the perceptron; and the link weights, into f->weights.
 
-   Sums: W1 [hidden, rows padded][source, padded], W2 turned [hidden, rows padded][head link, padded], b1 [hidden, padded][lane], b2 [head link][lane]. */
+   Sums: W1 [hidden][source], W2 turned [hidden][head link], b1 [hidden], b2 [head link]. */
 static void backward_tiles(const Factor *f, float *grad_source, int64_t first, int64_t last, float *work) {
-    int64_t outputs = f->heads * f->links, rows = padded(f->hidden, ROWS), columns1 = padded(f->sources, LANES), columns2 = padded(outputs, LANES);
-    float *sum1 = work, *sum2 = sum1 + rows * columns1, *bias1 = sum2 + rows * columns2, *bias2 = bias1 + rows * LANES;
-    float *x = bias2 + columns2 * LANES, *turned = x + columns1 * TILE, *grad_x = turned + columns1 * TILE;
-    float *hidden = grad_x + columns1 * TILE, *slope = hidden + rows * TILE, *grad_hidden = slope + rows * TILE;
-    float *weights = grad_hidden + rows * TILE, *grad_weights = weights + columns2 * TILE, *turned_weights = grad_weights + columns2 * TILE;
-    float *g = turned_weights + columns2 * TILE, *spare = g + f->channels * TILE;
+    float *sum1 = work, *sum2 = sum1 + f->hidden * f->sources, *bias1 = sum2 + f->hidden * f->outputs, *bias2 = bias1 + f->hidden;
+    float *sources = bias2 + f->outputs, *grad_x = sources + TILE * f->sources;
+    float *hidden = grad_x + TILE * f->sources, *slope = hidden + TILE * f->hidden, *grad_hidden = slope + TILE * f->hidden;
+    float *weights = grad_hidden + TILE * f->hidden, *grad_weights = weights + TILE * f->outputs, *spare = grad_weights + TILE * f->outputs;
     memset(work, 0, work_size(f) * sizeof(float));
     FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
-        take(x, f->source + record * f->sources * f->width, f->width, start, count, f->sources);
-        product(hidden, f->w1, f->b1, x, f->hidden, f->sources);
-        for (int64_t i = 0; i < f->hidden * TILE; i += LANES) {
-            vec before = load(hidden + i), share = normal(before);
-            store(slope + i, share + before * bell(before));
-            store(hidden + i, before * share);
+        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
+        int64_t position = record * f->width + start;
+        const float *x = sources_of(f, sources, record, start, count);
+        product(hidden, x, full, f->w1t, f->b1, f->sources, f->hidden);
+        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
+            vec before_it = load(hidden + i), share = normal(before_it);
+            store(slope + i, share + before_it * bell(before_it));
+            store(hidden + i, before_it * share);
         }
-        if (!f->values) take(grad_weights, f->grad + record * outputs * f->width, f->width, start, count, outputs);
+        memset(grad_weights, 0, TILE * f->outputs * sizeof(float));
+        if (f->alone) turn(grad_weights, f->outputs, f->grad + record * f->links * f->width + start, f->width, f->links, count);
         else {
-            product(weights, f->w2, f->b2, hidden, outputs, f->hidden);
-            give(f->weights + record * outputs * f->width, weights, f->width, start, count, outputs);
-            take(g, f->grad + record * f->channels * f->width, f->width, start, count, f->channels);
-            weigh(f, grad_weights, g, f->values + record * f->channels * f->width, start, count, length, circular, spare);
+            product(weights, hidden, full, f->w2t, f->b2, f->hidden, f->outputs);
+            memcpy(f->weights + position * f->outputs, weights, count * f->outputs * sizeof(float));
+            Links links = find_links(f, f->values + record * f->width * f->channels, weights, start, count, length, circular, 1, spare);
+            weigh(f, grad_weights, f->grad + position * f->channels, &links, count);
         }
-        product(grad_hidden, f->w2t, 0, grad_weights, f->hidden, outputs);
-        for (int64_t i = 0; i < f->hidden * TILE; i += LANES) store(grad_hidden + i, load(grad_hidden + i) * load(slope + i));
-        product(grad_x, f->w1t, 0, grad_hidden, f->sources, f->hidden);
-        give(grad_source + record * f->sources * f->width, grad_x, f->width, start, count, f->sources);
-        turn(turned, x, f->sources, columns1);
-        outer(sum1, grad_hidden, turned, f->hidden, columns1);
-        turn(turned_weights, grad_weights, outputs, columns2);
-        outer(sum2, hidden, turned_weights, f->hidden, columns2);
-        add_rows(bias1, grad_hidden, f->hidden);
-        add_rows(bias2, grad_weights, outputs);
+        product(grad_hidden, grad_weights, full, f->w2, 0, f->outputs, f->hidden);
+        for (int64_t i = 0; i < full * f->hidden; i += LANES) store(grad_hidden + i, load(grad_hidden + i) * load(slope + i));
+        product(grad_x, grad_hidden, full, f->w1, 0, f->hidden, f->sources);
+        if (f->alone) turn(grad_source + record * f->source_rows * f->width + start, f->width, grad_x, f->sources, count, f->source_rows);
+        else
+            for (int64_t i = 0; i < count * f->sources; i += LANES) {
+                float *to = grad_source + position * f->sources + i;
+                store(to, load(to) + load(grad_x + i));
+            }
+        outer(sum1, grad_hidden, f->hidden, x, f->sources, full);
+        outer(sum2, hidden, f->hidden, grad_weights, f->outputs, full);
+        add_columns(bias1, grad_hidden, f->hidden, full);
+        add_columns(bias2, grad_weights, f->outputs, full);
     }
 }
 
 /* Gradient of the values at the tiles' positions, once `backward` has seen all tiles: every value takes from the positions that link to it. */
 static void backward_values_tiles(const Factor *f, float *grad_values, int64_t first, int64_t last, float *work) {
     FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE;
-        mix(f, grad_values + record * f->channels * f->width, f->grad + record * f->channels * f->width,
-            f->weights + record * f->heads * f->links * f->width, start, count, length, circular, -1, work);
+        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, of_record = record * f->width;
+        const float *grad = f->grad + of_record * f->channels;
+        Links links = find_links(f, grad, f->weights + of_record * f->outputs, start, count, length, circular, -1, work);
+        mix(f, grad_values + (of_record + start) * f->channels, grad + start * f->channels, &links, count);
     }
 }
 
 /* ---- what is called: parts of the tiles, from borders[part] to borders[part + 1], each with `work_size` floats of work space ---------------------- */
+
+/* Fresh memory may come in pages of 2 MiB: as many fewer faults. Whether it does is the system's matter. */
+void advise(float *memory, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    uintptr_t page = 2 << 20, begin = padded((uintptr_t)memory, page), end = ((uintptr_t)memory + bytes) / page * page;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+
+int64_t lanes(void) { return LANES; }
+
+int64_t tile_size(void) { return TILE; }
 
 int threaded(void) {
 #ifdef _OPENMP
@@ -264,4 +272,20 @@ void backward(const Factor *f, float *grad_source, const int64_t *borders, int64
 void backward_values(const Factor *f, float *grad_values, const int64_t *borders, int64_t parts, float *work) {
 #pragma omp parallel for num_threads(parts) schedule(static, 1)
     for (int64_t p = 0; p < parts; p++) backward_values_tiles(f, grad_values, borders[p], borders[p + 1], work + p * work_size(f));
+}
+
+/* Position-first and back: positions[record][position][channel], in rows of `stride`, and channels[record][channel][position]. */
+#define STRETCHES(...)                                                                                                                              \
+    int64_t stretches = padded(width, TILE) / TILE;                                                                                                 \
+    _Pragma("omp parallel for num_threads(threads) schedule(static)") for (int64_t i = 0; i < records * stretches; i++) {                           \
+        int64_t record = i / stretches, start = i % stretches * TILE, count = width - start < TILE ? width - start : TILE;                          \
+        __VA_ARGS__;                                                                                                                                \
+    }
+
+void enter(float *positions, const float *channels, int64_t stride, int64_t records, int64_t rows, int64_t width, int64_t threads) {
+    STRETCHES(turn(positions + (record * width + start) * stride, stride, channels + record * rows * width + start, width, rows, count))
+}
+
+void leave(float *channels, const float *positions, int64_t stride, int64_t records, int64_t rows, int64_t width, int64_t threads) {
+    STRETCHES(turn(channels + record * rows * width + start, width, positions + (record * width + start) * stride, stride, count, rows))
 }

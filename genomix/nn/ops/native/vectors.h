@@ -1,4 +1,4 @@
-/* Vectors, GELU, and products of small matrices whose columns are the positions of a tile. */
+/* Vectors, GELU, and products of small matrices whose rows are positions. */
 
 #ifndef GENOMIX_VECTORS_H
 #define GENOMIX_VECTORS_H
@@ -13,14 +13,13 @@
 #else
 #define LANES 4
 #endif
-#define VECTORS 2
-#define TILE (LANES * VECTORS)
-#define ROWS 8        /* rows that a product works on at a time: with VECTORS of each, what fits into the registers */
+#define STEP 12 /* positions: a multiple of those that each product below works on at a time */
 
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 static inline vec load(const float *from) { return *(const vec *)from; }
 static inline void store(float *to, vec value) { *(vec *)to = value; }
@@ -67,62 +66,102 @@ static inline vec bell(vec x) {
 
 /* ---- products of small matrices -------------------------------------------------------------------------------------------------------------- */
 
-/* out[r][tile] = start[r] + sum over k of weight[r][k] in[k][tile], for R rows. */
-#define PRODUCT(R)                                                                                                                                  \
-    static inline void product_##R(float *out, const float *weight, int64_t depth, const float *start, const float *in) {                           \
-        vec sum[R][VECTORS];                                                                                                                        \
-        EACH(r, R) EACH(v, VECTORS) sum[r][v] = splat(start ? start[r] : 0.0f);                                                                     \
+/* out[p][c] = start[c] + sum over k of in[p][k] weight[k][c], for P positions and V vectors of columns: as many sums as the registers of AVX2 hold. */
+#define PRODUCT(P, V)                                                                                                                               \
+    static inline void product_##V(float *out, int64_t out_stride, const float *in, int64_t in_stride, const float *weight, const float *start,     \
+                                   int64_t depth, int64_t columns) {                                                                                \
+        vec sum[P][V];                                                                                                                              \
+        EACH(p, P) EACH(v, V) sum[p][v] = start ? load(start + v * LANES) : (vec){0};                                                               \
         for (int64_t k = 0; k < depth; k++) {                                                                                                       \
-            vec x[VECTORS];                                                                                                                         \
-            EACH(v, VECTORS) x[v] = load(in + k * TILE + v * LANES);                                                                                \
-            EACH(r, R) EACH(v, VECTORS) sum[r][v] += weight[r * depth + k] * x[v];                                                                  \
+            vec w[V];                                                                                                                               \
+            EACH(v, V) w[v] = load(weight + k * columns + v * LANES);                                                                               \
+            EACH(p, P) {                                                                                                                            \
+                vec x = splat(in[p * in_stride + k]);                                                                                               \
+                EACH(v, V) sum[p][v] += x * w[v];                                                                                                   \
+            }                                                                                                                                       \
         }                                                                                                                                           \
-        EACH(r, R) EACH(v, VECTORS) store(out + r * TILE + v * LANES, sum[r][v]);                                                                   \
+        EACH(p, P) EACH(v, V) store(out + p * out_stride + v * LANES, sum[p][v]);                                                                   \
     }
-PRODUCT(1) PRODUCT(2) PRODUCT(3) PRODUCT(4) PRODUCT(5) PRODUCT(6) PRODUCT(7) PRODUCT(8)
+PRODUCT(12, 1) PRODUCT(6, 2) PRODUCT(4, 3)
 
-static void product(float *out, const float *weight, const float *start, const float *in, int64_t rows, int64_t depth) {
-    for (int64_t r = 0; r < rows; r += ROWS) {
-        const float *from = weight + r * depth, *first = start ? start + r : 0;
-        float *to = out + r * TILE;
-        switch (rows - r) {
-        case 1: product_1(to, from, depth, first, in); break;
-        case 2: product_2(to, from, depth, first, in); break;
-        case 3: product_3(to, from, depth, first, in); break;
-        case 4: product_4(to, from, depth, first, in); break;
-        case 5: product_5(to, from, depth, first, in); break;
-        case 6: product_6(to, from, depth, first, in); break;
-        case 7: product_7(to, from, depth, first, in); break;
-        default: product_8(to, from, depth, first, in);
-        }
-    }
+#define PRODUCTS(P, V)                                                                                                                              \
+    for (int64_t p = 0; p < positions; p += P)                                                                                                      \
+        product_##V(out + p * columns + c, columns, in + p * depth, depth, weight + c, start ? start + c : 0, depth, columns);
+
+/* out = start + in weight, [position][column] = [position][depth] [depth][column]. `positions` is a multiple of STEP, `columns` of LANES. */
+static void product(float *out, const float *in, int64_t positions, const float *weight, const float *start, int64_t depth, int64_t columns) {
+    int64_t c = 0;
+    for (; columns - c == 2 * LANES || columns - c > 3 * LANES; c += 2 * LANES) PRODUCTS(6, 2)
+    if (columns - c == 3 * LANES) PRODUCTS(4, 3)
+    if (columns - c == LANES) PRODUCTS(12, 1)
 }
 
-/* sum[r][k] += sum over the tile of left[r][t] turned[t][k], for ROWS rows and V vectors of columns. */
-#define OUTER(V)                                                                                                                                    \
-    static inline void outer_##V(float *sum, const float *left, const float *turned, int64_t columns) {                                             \
-        vec s[ROWS][V];                                                                                                                             \
-        EACH(r, ROWS) EACH(v, V) s[r][v] = load(sum + r * columns + v * LANES);                                                                     \
-        for (int t = 0; t < TILE; t++) {                                                                                                            \
+/* sum[r][c] += sum over positions of left[p][r] right[p][c], for R rows and V vectors of columns. */
+#define OUTER(R, V)                                                                                                                                 \
+    static inline void outer_##V(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {             \
+        vec s[R][V];                                                                                                                                \
+        EACH(r, R) EACH(v, V) s[r][v] = (vec){0}; /* a tile is added up by itself: fewer roundings */                                               \
+        for (int64_t p = 0; p < positions; p++) {                                                                                                   \
             vec x[V];                                                                                                                               \
-            EACH(v, V) x[v] = load(turned + t * columns + v * LANES);                                                                               \
-            EACH(r, ROWS) EACH(v, V) s[r][v] += left[r * TILE + t] * x[v];                                                                          \
+            EACH(v, V) x[v] = load(right + p * columns + v * LANES);                                                                                \
+            EACH(r, R) {                                                                                                                            \
+                vec y = splat(left[p * rows + r]);                                                                                                  \
+                EACH(v, V) s[r][v] += y * x[v];                                                                                                     \
+            }                                                                                                                                       \
         }                                                                                                                                           \
-        EACH(r, ROWS) EACH(v, V) store(sum + r * columns + v * LANES, s[r][v]);                                                                     \
+        EACH(r, R) EACH(v, V) store(sum + r * columns + v * LANES, load(sum + r * columns + v * LANES) + s[r][v]);                                  \
     }
-OUTER(1) OUTER(2)
+OUTER(8, 1) OUTER(4, 2) OUTER(4, 3)
 
-/* `rows` is rounded up to ROWS and `columns` is a multiple of LANES. */
-static void outer(float *sum, const float *left, const float *turned, int64_t rows, int64_t columns) {
-    for (int64_t r = 0; r < rows; r += ROWS) {
-        int64_t k = 0;
-        for (; k + 2 * LANES <= columns; k += 2 * LANES) outer_2(sum + r * columns + k, left + r * TILE, turned + k, columns);
-        for (; k < columns; k += LANES) outer_1(sum + r * columns + k, left + r * TILE, turned + k, columns);
+#define OUTERS(R, V)                                                                                                                                \
+    for (int64_t r = 0; r < rows; r += R) outer_##V(sum + r * columns + c, left + r, rows, right + c, columns, positions);
+
+/* sum += left' right, [row][column] = [position][row]' [position][column]. `rows` is a multiple of 8, `columns` of LANES. */
+static void outer(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {
+    int64_t c = 0;
+    for (; columns - c == 2 * LANES || columns - c > 3 * LANES; c += 2 * LANES) OUTERS(4, 2)
+    if (columns - c == 3 * LANES) OUTERS(4, 3)
+    if (columns - c == LANES) OUTERS(8, 1)
+}
+
+/* sum[c] += the column's sum over positions. */
+static void add_columns(float *sum, const float *rows, int64_t columns, int64_t positions) {
+    for (int64_t c = 0; c < columns; c += LANES) {
+        vec total = {0};
+        for (int64_t p = 0; p < positions; p++) total += load(rows + p * columns + c);
+        store(sum + c, load(sum + c) + total);
     }
 }
 
-static void add_rows(float *sum, const float *rows, int64_t count) {
-    for (int64_t r = 0; r < count; r++) EACH(v, VECTORS) store(sum + r * LANES, load(sum + r * LANES) + load(rows + r * TILE + v * LANES));
+/* ---- rows and columns ------------------------------------------------------------------------------------------------------------------------ */
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLED(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLED(a, b, i, j, k, l) __builtin_shuffle(a, b, (int32_t __attribute__((vector_size(16)))){i, j, k, l})
+#endif
+
+/* Four rows of four become four columns. */
+static inline void turn_quads(quad *q) {
+    quad a = SHUFFLED(q[0], q[1], 0, 4, 1, 5), b = SHUFFLED(q[2], q[3], 0, 4, 1, 5);
+    quad c = SHUFFLED(q[0], q[1], 2, 6, 3, 7), d = SHUFFLED(q[2], q[3], 2, 6, 3, 7);
+    q[0] = SHUFFLED(a, b, 0, 1, 4, 5), q[1] = SHUFFLED(a, b, 2, 3, 6, 7);
+    q[2] = SHUFFLED(c, d, 0, 1, 4, 5), q[3] = SHUFFLED(c, d, 2, 3, 6, 7);
+}
+
+/* turned[c][r] = from[r][c], rows of `stride` and `turned_stride`. Along the rows that are farther apart: they may share their places in the cache. */
+static void turn(float *turned, int64_t turned_stride, const float *from, int64_t stride, int64_t rows, int64_t columns) {
+    int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4, by_row = stride > turned_stride;
+    for (int64_t outer = 0; outer < (by_row ? whole_rows : whole_columns); outer += 4)
+        for (int64_t inner = 0; inner < (by_row ? whole_columns : whole_rows); inner += 4) {
+            int64_t r = by_row ? outer : inner, c = by_row ? inner : outer;
+            quad q[4];
+            EACH(i, 4) q[i] = *(const quad *)(from + (r + i) * stride + c);
+            turn_quads(q);
+            EACH(i, 4) *(quad *)(turned + (c + i) * turned_stride + r) = q[i];
+        }
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t r = c < whole_columns ? whole_rows : 0; r < rows; r++) turned[c * turned_stride + r] = from[r * stride + c];
 }
 
 #endif

@@ -35,7 +35,7 @@ def serves(problem: Problem, *, backward: bool) -> bool:
 
 
 def forward(problem: Problem) -> Tensor:
-    """See `genomix.nn.ops.factors`."""
+    """See `genomix.nn.ops.chain`."""
     given = _in_one_type(problem)
     values = _values(given)
     with torch.cuda.device_of(values):  # kernels run on the current GPU, which need not be the tensors'

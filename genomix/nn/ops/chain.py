@@ -1,0 +1,175 @@
+"""A perceptron on every position, and the factors of a Paramixer one after the other, as one operation each: what their hidden layers would keep for the
+backward pass is by far the largest part of a network's memory. Only the inputs of each are kept; the hidden layers and the link weights are computed again.
+Three implementations keep one contract: `native` (C, float32 on a CPU), `triton.fused` (a GPU) and `chunked` (plain torch, everywhere, and for what the
+others can't do).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from genomix.nn.ops import chunked, native
+from genomix.nn.ops.choice import chosen
+from genomix.nn.ops.problem import Problem
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def factors(
+    source: Float[Tensor, "batch input position"],
+    values: Float[Tensor, "batch channel position"],
+    perceptrons: Sequence[Weights],
+    lengths: Sequence[Int[Tensor, " batch"]],
+    circular: Bool[Tensor, " batch"],
+    offsets: Sequence[tuple[int, ...]],
+    *,
+    heads: int,
+) -> Float[Tensor, "batch channel position"]:
+    """For each factor in turn: values <- values + link_mix(values, w2 gelu(w1 source + b1) + b2), see `genomix.nn.ops.link_mix`.
+
+    Args:
+        perceptrons: of each factor w1 [hidden, input], b1 [hidden], w2 [head · link, hidden], b2 [head · link].
+        lengths: of each factor the positions of each record, from 0 to the padded width; those from there on pass unchanged.
+        offsets: of each factor one a link.
+    """
+    weights = [tensor for perceptron in perceptrons for tensor in perceptron]
+    return _Factors.apply(source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
+
+
+def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) -> Float[Tensor, "batch output position"]:
+    """w2 gelu(w1 source + b1) + b2 at every position.
+
+    Args:
+        weights: w1 [hidden, input], b1 [hidden], w2 [output, hidden], b2 [output].
+    """
+    return _Perceptron.apply(source, *weights)
+
+
+class _Perceptron(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, *weights: Tensor) -> Tensor:
+        ctx.save_for_backward(source, *weights)
+        ctx.autocast = _autocast(source.device.type)
+        problem = _alone(source, weights)
+        return native.forward(problem) if _is_native(problem) else chunked.forward(problem)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        source, *weights = ctx.saved_tensors
+        problem = _alone(source, weights)
+        if _is_native(problem):
+            grad_source = torch.empty_like(source)
+            _, *of_weights = native.backward(grad, problem, grad_source)
+            return grad_source, *of_weights
+        with torch.autocast(source.device.type, **ctx.autocast):
+            grad_source, _, *of_weights = chunked.backward(grad, problem)
+            return grad_source, *of_weights
+
+
+class _Factors(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor) -> Tensor:
+        ctx.autocast, ctx.rest = _autocast(source.device.type), (lengths, circular, offsets, heads)
+        problems = _problems(source, values, *ctx.rest, weights)
+        ctx.native = all(map(_is_native, problems))
+        run = _run_native if ctx.native else _run
+        result, kept = run(problems, keep=any(ctx.needs_input_grad))
+        ctx.save_for_backward(source, *weights, *kept)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        count = 4 * len(ctx.rest[0])
+        source, weights, kept = ctx.saved_tensors[0], ctx.saved_tensors[1 : count + 1], ctx.saved_tensors[count + 1 :]
+        problems = _problems(source, kept[0], *ctx.rest, weights)
+        learn = _learn_native if ctx.native else _learn
+        with torch.autocast(source.device.type, **ctx.autocast):
+            grad_source, grad_values, of_weights = learn(grad, problems, kept)
+        return grad_source, grad_values, None, None, None, None, *of_weights
+
+
+def _run(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
+    """The result, and what each factor began with, if that is to be kept."""
+    values, kept = problems[0].values, []
+    for problem in problems:
+        kept += [values] if keep else []
+        given = replace(problem, values=values)
+        values = _implementation(given, backward=False).forward(given)
+    assert values is not None
+    return values, kept
+
+
+def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Gradients of the source, the values and all weights."""
+    grad_source: Any = 0
+    of_weights: list[Tensor] = []
+    for problem, values in zip(reversed(problems), reversed(kept), strict=True):
+        given = replace(problem, values=values)
+        of_source, grad, *of_perceptron = _implementation(given, backward=True).backward(grad, given)
+        grad_source, of_weights = grad_source + of_source, of_perceptron + of_weights
+    return grad_source, grad, of_weights
+
+
+def _run_native(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
+    """Like `_run`; what is kept is position-first."""
+    given = problems[0].values
+    assert given is not None
+    source, values, spare, kept = native.enter(problems[0].source, padded=True), native.enter(given), None, []
+    for problem in problems:
+        result = native.forward(replace(problem, source=source, values=values), spare)
+        if keep:
+            kept.append(values)
+        else:
+            spare = values
+        values = result
+    return native.leave(values, given.shape[1]), kept
+
+
+def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Like `_learn`."""
+    source, channels = native.enter(problems[0].source, padded=True), grad.shape[1]
+    grad, spare, grad_source, of_weights = native.enter(grad), None, native.memory(*source.shape).zero_(), []
+    for problem, values in zip(reversed(problems), reversed(kept), strict=True):
+        grad_values, *of_perceptron = native.backward(grad, replace(problem, source=source, values=values), grad_source, spare)
+        grad, spare, of_weights = grad_values, grad, of_perceptron + of_weights
+    return native.leave(grad_source, problems[0].source.shape[1]), native.leave(grad, channels), of_weights
+
+
+def _problems(
+    source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, weights: Sequence[Tensor]
+) -> list[Problem]:
+    """One a factor; the values are those of the first."""
+    by_factor = [(weights[i], weights[i + 1], weights[i + 2], weights[i + 3]) for i in range(0, len(weights), 4)]
+    return [Problem(source, values, of, length, circular, links, heads) for of, length, links in zip(by_factor, lengths, offsets, strict=True)]
+
+
+def _alone(source: Tensor, weights: Sequence[Tensor]) -> Problem:
+    """A perceptron that computes no links."""
+    batch, _, width = source.shape
+    lengths, rings = torch.full((batch,), width, device=source.device), torch.zeros(batch, dtype=torch.bool, device=source.device)
+    w1, b1, w2, b2 = weights
+    return Problem(source, None, (w1, b1, w2, b2), lengths, rings, (), 1)
+
+
+def _is_native(problem: Problem) -> bool:
+    return chosen(problem.source.device.type) == "native" and native.serves(problem)
+
+
+def _implementation(problem: Problem, *, backward: bool) -> Any:
+    if chosen(problem.source.device.type) == "triton":
+        from genomix.nn.ops.triton import fused
+
+        return fused if fused.serves(problem, backward=backward) else chunked
+    return chunked
+
+
+def _autocast(device: str) -> dict[str, Any]:
+    enabled = torch.is_autocast_enabled(device)
+    return {"enabled": enabled, "dtype": torch.get_autocast_dtype(device)} if enabled else {"enabled": False}
