@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from genomix.native import SWITCH, compiler, portable
-from genomix.nn.ops import chunked, native, reference
 from genomix.nn.ops import chain as operations
+from genomix.nn.ops import chunked, native, reference
 from genomix.nn.ops.native import compiled
 from genomix.nn.ops.problem import Problem
 

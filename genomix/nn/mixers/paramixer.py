@@ -48,17 +48,13 @@ class Paramixer(nn.Module):
         taking_part = [torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
         if not count:
             return mixed
-        if any(isinstance(factor, StaticWeights) for factor in self.factors):
-            return self._mixed_alike(mixed, taking_part, circular)
-        weights = [factor.weights for factor in self.factors[:count]]
-        return ops.factors(source, mixed, weights, taking_part, circular, self.offsets[:count], heads=self.heads)
-
-    def _mixed_alike(self, mixed: Tensor, taking_part: list[Tensor], circular: Tensor) -> Tensor:
-        """With weights that are the same at every position."""
-        for factor, offsets, lengths in zip(self.factors, self.offsets, taking_part, strict=False):
-            weights = factor(mixed).view(len(mixed), self.heads, len(offsets), -1)
-            mixed = mixed + ops.link_mix(mixed, weights, lengths, circular, offsets)
-        return mixed
+        if isinstance(self.factors[0], StaticWeights):
+            for factor, offsets, taking in zip(self.factors[:count], self.offsets[:count], taking_part, strict=True):
+                weights = factor(source).view(len(source), self.heads, len(offsets), -1)
+                mixed = mixed + ops.link_mix(mixed, weights, taking, circular, offsets)
+            return mixed
+        perceptrons = [factor.weights for factor in self.factors[:count] if isinstance(factor, Perceptron)]
+        return ops.factors(source, mixed, perceptrons, taking_part, circular, self.offsets[:count], heads=self.heads)
 
 
 class StaticWeights(nn.Module):

@@ -4,8 +4,8 @@
 `choice.py` says which runs where, so that no caller has to: a faster implementation for a device changes nothing outside this folder.
 """
 
-from genomix.nn.ops.choice import described, using
 from genomix.nn.ops.chain import factors, perceptron
+from genomix.nn.ops.choice import described, using
 from genomix.nn.ops.mixing import link_mix, link_mix_gradients
 
 __all__ = ["described", "factors", "link_mix", "link_mix_gradients", "perceptron", "using"]

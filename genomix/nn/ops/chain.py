@@ -38,7 +38,8 @@ def factors(
         offsets: of each factor one a link.
     """
     weights = [tensor for perceptron in perceptrons for tensor in perceptron]
-    return _Factors.apply(source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (source, values, *weights))
+    return _Factors.apply(keep, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
 
 
 def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) -> Float[Tensor, "batch output position"]:
@@ -65,44 +66,45 @@ class _Perceptron(torch.autograd.Function):
         problem = _alone(source, weights)
         if _is_native(problem):
             grad_source = torch.empty_like(source)
-            _, *of_weights = native.backward(grad, problem, grad_source)
-            return grad_source, *of_weights
+            return grad_source, *native.backward(grad, problem, grad_source)
         with torch.autocast(source.device.type, **ctx.autocast):
-            grad_source, _, *of_weights = chunked.backward(grad, problem)
-            return grad_source, *of_weights
+            of_source, _, *of_weights = chunked.backward(grad, problem)
+            return of_source, *of_weights
 
 
 class _Factors(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, keep: bool, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
+    ) -> Tensor:
         ctx.autocast, ctx.rest = _autocast(source.device.type), (lengths, circular, offsets, heads)
-        problems = _problems(source, values, *ctx.rest, weights)
+        problems = _problems(source, values, weights, *ctx.rest)
         ctx.native = all(map(_is_native, problems))
         run = _run_native if ctx.native else _run
-        result, kept = run(problems, keep=any(ctx.needs_input_grad))
+        result, kept = run(problems, keep=keep)  # here autograd is switched off, and can't be asked
         ctx.save_for_backward(source, *weights, *kept)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        source, *saved = ctx.saved_tensors
         count = 4 * len(ctx.rest[0])
-        source, weights, kept = ctx.saved_tensors[0], ctx.saved_tensors[1 : count + 1], ctx.saved_tensors[count + 1 :]
-        problems = _problems(source, kept[0], *ctx.rest, weights)
+        weights, kept = saved[:count], saved[count:]
+        problems = _problems(source, kept[0], weights, *ctx.rest)
         learn = _learn_native if ctx.native else _learn
         with torch.autocast(source.device.type, **ctx.autocast):
             grad_source, grad_values, of_weights = learn(grad, problems, kept)
-        return grad_source, grad_values, None, None, None, None, *of_weights
+        return None, grad_source, grad_values, None, None, None, None, *of_weights
 
 
 def _run(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
     """The result, and what each factor began with, if that is to be kept."""
-    values, kept = problems[0].values, []
+    values, kept = _first(problems), []
     for problem in problems:
         kept += [values] if keep else []
         given = replace(problem, values=values)
         values = _implementation(given, backward=False).forward(given)
-    assert values is not None
     return values, kept
 
 
@@ -119,9 +121,9 @@ def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tup
 
 def _run_native(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
     """Like `_run`; what is kept is position-first."""
-    given = problems[0].values
-    assert given is not None
-    source, values, spare, kept = native.enter(problems[0].source, padded=True), native.enter(given), None, []
+    given = _first(problems)
+    source, values = native.enter(problems[0].source, padded=True), native.enter(given)
+    spare, kept = None if keep else native.memory(*values.shape), []
     for problem in problems:
         result = native.forward(replace(problem, source=source, values=values), spare)
         if keep:
@@ -135,19 +137,31 @@ def _run_native(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Te
 def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Like `_learn`."""
     source, channels = native.enter(problems[0].source, padded=True), grad.shape[1]
-    grad, spare, grad_source, of_weights = native.enter(grad), None, native.memory(*source.shape).zero_(), []
+    grad, grad_source = native.enter(grad), native.memory(*source.shape).zero_()
+    spare = native.memory(*grad.shape)
+    of_weights: list[Tensor] = []
     for problem, values in zip(reversed(problems), reversed(kept), strict=True):
-        grad_values, *of_perceptron = native.backward(grad, replace(problem, source=source, values=values), grad_source, spare)
-        grad, spare, of_weights = grad_values, grad, of_perceptron + of_weights
+        given = replace(problem, source=source, values=values)
+        of_weights = [*native.backward(grad, given, grad_source, spare), *of_weights]
+        grad, spare = spare, grad
     return native.leave(grad_source, problems[0].source.shape[1]), native.leave(grad, channels), of_weights
 
 
+def _first(problems: Sequence[Problem]) -> Tensor:
+    """The values that the first factor takes."""
+    values = problems[0].values
+    assert values is not None, "or it were a perceptron alone"
+    return values
+
+
 def _problems(
-    source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, weights: Sequence[Tensor]
+    source: Tensor, values: Tensor, weights: Sequence[Tensor], lengths: Any, circular: Tensor, offsets: Any, heads: int
 ) -> list[Problem]:
     """One a factor; the values are those of the first."""
     by_factor = [(weights[i], weights[i + 1], weights[i + 2], weights[i + 3]) for i in range(0, len(weights), 4)]
-    return [Problem(source, values, of, length, circular, links, heads) for of, length, links in zip(by_factor, lengths, offsets, strict=True)]
+    return [
+        Problem(source, values, of, length, circular, links, heads) for of, length, links in zip(by_factor, lengths, offsets, strict=True)
+    ]
 
 
 def _alone(source: Tensor, weights: Sequence[Tensor]) -> Problem:

@@ -45,13 +45,14 @@ def serves(problem: Problem) -> bool:
     return plain and (problem.values is None or len(problem.offsets) <= MOST_LINKS) and library() is not None
 
 
-def enter(array: Tensor, result: Tensor | None = None, *, padded: bool = False) -> Tensor:
+def enter(array: Tensor, *, padded: bool = False) -> Tensor:
     """[batch, channel, position] as [batch, position, channel]; `padded`, as a source is, with channels of zeros up to whole vectors."""
     array = array.contiguous()
     batch, channels, width = array.shape
     stride = _padded(channels, _lanes()) if padded else channels
-    if result is None:
-        result = memory(batch, width, stride) if stride == channels else array.new_zeros(batch, width, stride)
+    result = memory(batch, width, stride)
+    if stride != channels:
+        result.zero_()
     _library().enter(result.data_ptr(), array.data_ptr(), stride, batch, channels, width, torch.get_num_threads())
     return result
 
@@ -86,20 +87,19 @@ def forward(problem: Problem, result: Tensor | None = None) -> Tensor:
     return result
 
 
-def backward(grad: Tensor, problem: Problem, grad_source: Tensor, result: Tensor | None = None) -> tuple[Tensor | None, ...]:
-    """Gradients of the values and the perceptron's w1, b1, w2, b2; that of the source is added to `grad_source`, or put there of a perceptron alone.
+def backward(grad: Tensor, problem: Problem, grad_source: Tensor, grad_values: Tensor | None = None) -> tuple[Tensor, ...]:
+    """Gradients of the perceptron's w1, b1, w2, b2.
 
     Args:
-        result: memory for the first.
+        grad_source: takes up the gradient of the source, added to what is there; of a perceptron alone, put there.
+        grad_values: takes up that of the values; None for a perceptron alone.
     """
     held = _Held(problem, grad.contiguous())
     held.run("backward", grad_source)
     of_perceptron = held.perceptron_gradients()
-    if problem.values is None:
-        return None, *of_perceptron
-    result = held.passed(grad, result)
-    held.run("backward_values", result)
-    return result, *of_perceptron
+    if grad_values is not None:
+        held.run("backward_values", held.passed(grad, grad_values))
+    return of_perceptron
 
 
 class _Held:
