@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from several_processes import finish, run_all, start
+from several_processes import COMMAND, finish, run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.errors import SettingsError
@@ -136,6 +136,13 @@ def test_scores_over_processes_are_those_of_one_to_the_last_bit(alike, count):
     alone = np.load(alike[1] / f"probabilities-{count}-0.npy")
     assert alone.shape == (count, 2)
     assert all(np.array_equal(np.load(alike[2] / f"probabilities-{count}-{rank}.npy"), alone) for rank in (0, 1))
+
+
+def test_evaluate_over_processes_writes_what_one_writes(dataset, model, tmp_path):
+    for world in (1, 2):
+        run_all(COMMAND, "evaluate", str(model), str(dataset.folder), "-o", str(tmp_path / str(world)), world=world)
+    one, two = ((tmp_path / str(world) / "metrics.json").read_text() for world in (1, 2))
+    assert one == two
 
 
 # ---- stopped, killed, resumed ------------------------------------------------------------------------------------------------------------------------

@@ -33,11 +33,15 @@ def evaluate(
     from genomix.evaluate import write_metrics
     from genomix.metrics import summary_lines
     from genomix.outputs import require_free
+    from genomix.train.devices import joined
 
     if output is not None:
         require_free(output, force=force)
-    bundle = load_bundle(model, device=device.value)
-    metrics = evaluate_model(bundle, Dataset.open(dataset), split=split.value, baselines=baselines, checks=checks, seed=seed)
+    processes = joined(device.value)
+    bundle, data = load_bundle(model, device=device.value), Dataset.open(dataset)
+    metrics = evaluate_model(bundle, data, split=split.value, baselines=baselines, checks=checks, seed=seed, processes=processes)
+    if not processes.is_first:
+        return
     say([*summary_lines(metrics), *audit_lines(metrics)])
     if output is None:
         typer.echo(json.dumps(metrics, indent=2, ensure_ascii=False))

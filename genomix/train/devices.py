@@ -66,6 +66,15 @@ def launch(settings: TrainSettings) -> Fabric:
     return fabric
 
 
+def joined(device: str) -> Processes:
+    """The processes that a launcher started together with this one, brought together to score records on that kind of device; this one alone without a launcher.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    return processes_of(launch(TrainSettings.model_validate({"device": device}))) if launched() else Processes()
+
+
 def processes_of(fabric: Fabric) -> Processes:
     """The processes that Fabric brought together."""
     return Processes(fabric.global_rank, fabric.world_size)
