@@ -65,7 +65,7 @@ class _Perceptron(torch.autograd.Function):
         source, *weights = ctx.saved_tensors
         problem = _alone(source, weights)
         if _is_native(problem):
-            grad_source = torch.empty_like(source)
+            grad_source = native.memory(*source.shape)
             return grad_source, *native.backward(grad, problem, grad_source)
         with torch.autocast(source.device.type, **ctx.autocast):
             of_source, _, *of_weights = chunked.backward(grad, problem)
@@ -110,12 +110,13 @@ def _run(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
 
 def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Gradients of the source, the values and all weights."""
-    grad_source: Any = 0
+    grad_source: Tensor | None = None
     of_weights: list[Tensor] = []
     for problem, values in zip(reversed(problems), reversed(kept), strict=True):
         given = replace(problem, values=values)
         of_source, grad, *of_perceptron = _implementation(given, backward=True).backward(grad, given)
-        grad_source, of_weights = grad_source + of_source, of_perceptron + of_weights
+        grad_source, of_weights = of_source if grad_source is None else grad_source + of_source, of_perceptron + of_weights
+    assert grad_source is not None, "there is a factor"
     return grad_source, grad, of_weights
 
 
