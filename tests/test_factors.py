@@ -228,16 +228,17 @@ def made_ahead(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portable, "FOLDER", tmp_path_factory.mktemp("ahead"))
         portable.make(compiled.SOURCES)
-        yield portable.FOLDER
+        return portable.FOLDER
 
 
 @pytest.fixture
 def without_compiler(made_ahead, tmp_path, monkeypatch):
+    monkeypatch.setattr(portable, "FOLDER", made_ahead)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(compiler.shutil, "which", lambda _: None)
     compiled.library.cache_clear()
     yield made_ahead
-    compiled.library.cache_clear()
+    compiled.library.cache_clear()  # or other tests would go on with a library that no other process takes
 
 
 def processor(monkeypatch, tmp_path, flags):

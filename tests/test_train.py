@@ -66,7 +66,7 @@ def weights(folder):
 
 def assert_same_weights(one, other):
     assert one.keys() == other.keys()
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert not {name: float((tensor - other[name]).abs().max()) for name, tensor in one.items() if not torch.equal(tensor, other[name])}
 
 
 def last_state(folder):
