@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from genomix.data.manifest import load_manifest
+from genomix.errors import Interrupted
 from genomix.formats import open_records
 from genomix.outputs import require_free
 from genomix.predict import predict
@@ -24,10 +25,16 @@ def demo(folder: Path, *, force: bool = False) -> FinishedRun:
 
     Raises:
         OutputError: the folder exists and `force` is off, or it can't be written.
+        Interrupted: stopped on request; the training goes on as that of any run folder does.
     """
     require_free(folder, force=force, marker=SETTINGS_FILE)
     settings = resolve(RunSettings, preset=PRESET, options={"data.labels.manifest": DATA}, environment={})
-    finished = run([], settings, folder, force=force)
+    try:
+        finished = run([], settings, folder, force=force)
+    except Interrupted as stopped:
+        raise Interrupted(
+            stopped.message, hint=f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
+        ) from stopped
     bundle = finished.result.bundle
     write_predictions(predict(bundle, _held_out(finished), PredictSettings()), bundle.classes, str(folder / PREDICTIONS_FILE))
     return finished

@@ -17,6 +17,7 @@ from small_data import random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.cli import choices
 from genomix.cli.main import main
+from genomix.errors import Interrupted
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.settings import TrainSettings
@@ -236,6 +237,15 @@ def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
 def test_no_data_at_all_is_wrong_usage(tmp_path, capsys):
     assert main(["train", "-o", str(tmp_path / "run")]) == 2
     assert "genomix: " in capsys.readouterr().err
+
+
+def test_a_demo_that_is_stopped_says_what_goes_on_with_it(tmp_path, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise Interrupted("stopped after step 3 of 9, state saved", hint="the same command with --resume goes on")
+
+    monkeypatch.setattr("genomix.demo.run", stop)
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 75
+    assert f"genomix train -o {tmp_path / 'demo'} --resume goes on" in capsys.readouterr().err
 
 
 def test_the_demo_ends_as_the_readme_says(tmp_path, capsys):
