@@ -138,10 +138,13 @@ static void weigh(const Factor *f, float *out, const float *grad, const Links *l
 
 /* ---- the factor --------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Floats of work space that a thread needs; the sums of `backward` lie at its start (see there). */
+/* Floats of the sums of `backward`, which lie at the start of its work space (see there). */
+static int64_t sums_size(const Factor *f) { return f->hidden * (f->sources + f->outputs + 1) + f->outputs; }
+
+/* Floats of work space that a thread needs. */
 int64_t work_size(const Factor *f) {
-    int64_t sums = f->hidden * (f->sources + f->outputs + 1) + f->outputs;
-    return sums + TILE * (3 * f->hidden + 2 * f->outputs + 2 * f->sources + f->links * (f->channels + f->outputs));
+    int64_t spare = f->alone ? 0 : f->links * (f->channels + f->outputs);
+    return sums_size(f) + TILE * (3 * f->hidden + 2 * f->outputs + 2 * f->sources + spare);
 }
 
 /* Go through tiles first .. last - 1 of all records' tiles, counted one record after the other. */
@@ -190,7 +193,7 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
     float *sources = bias2 + f->outputs, *grad_x = sources + TILE * f->sources;
     float *hidden = grad_x + TILE * f->sources, *slope = hidden + TILE * f->hidden, *grad_hidden = slope + TILE * f->hidden;
     float *weights = grad_hidden + TILE * f->hidden, *grad_weights = weights + TILE * f->outputs, *spare = grad_weights + TILE * f->outputs;
-    memset(work, 0, work_size(f) * sizeof(float));
+    memset(work, 0, sums_size(f) * sizeof(float));
     FOR_TILES(f, first, last) {
         int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
         int64_t position = record * f->width + start;

@@ -68,25 +68,24 @@ static inline vec bell(vec x) {
 
 /* out[p][c] = start[c] + sum over k of in[p][k] weight[k][c], for P positions and V vectors of columns: as many sums as the registers of AVX2 hold. */
 #define PRODUCT(P, V)                                                                                                                               \
-    static inline void product_##V(float *out, int64_t out_stride, const float *in, int64_t in_stride, const float *weight, const float *start,     \
-                                   int64_t depth, int64_t columns) {                                                                                \
+    static inline void product_##V(float *out, const float *in, const float *weight, const float *start, int64_t depth, int64_t columns) {          \
         vec sum[P][V];                                                                                                                              \
         EACH(p, P) EACH(v, V) sum[p][v] = start ? load(start + v * LANES) : (vec){0};                                                               \
         for (int64_t k = 0; k < depth; k++) {                                                                                                       \
             vec w[V];                                                                                                                               \
             EACH(v, V) w[v] = load(weight + k * columns + v * LANES);                                                                               \
             EACH(p, P) {                                                                                                                            \
-                vec x = splat(in[p * in_stride + k]);                                                                                               \
+                vec x = splat(in[p * depth + k]);                                                                                                   \
                 EACH(v, V) sum[p][v] += x * w[v];                                                                                                   \
             }                                                                                                                                       \
         }                                                                                                                                           \
-        EACH(p, P) EACH(v, V) store(out + p * out_stride + v * LANES, sum[p][v]);                                                                   \
+        EACH(p, P) EACH(v, V) store(out + p * columns + v * LANES, sum[p][v]);                                                                      \
     }
 PRODUCT(12, 1) PRODUCT(6, 2) PRODUCT(4, 3)
 
 #define PRODUCTS(P, V)                                                                                                                              \
     for (int64_t p = 0; p < positions; p += P)                                                                                                      \
-        product_##V(out + p * columns + c, columns, in + p * depth, depth, weight + c, start ? start + c : 0, depth, columns);
+        product_##V(out + p * columns + c, in + p * depth, weight + c, start ? start + c : 0, depth, columns);
 
 /* out = start + in weight, [position][column] = [position][depth] [depth][column]. `positions` is a multiple of STEP, `columns` of LANES. */
 static void product(float *out, const float *in, int64_t positions, const float *weight, const float *start, int64_t depth, int64_t columns) {
