@@ -157,6 +157,46 @@ def test_several_factors_are_one_after_the_other():
         assert torch.equal(operations.factors(source, values, [tuple(perceptron)] * 3, lengths, given.circular, offsets, heads=2), together)
 
 
+@pytest.mark.parametrize("every", [2, 3, 9])
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_what_is_computed_again_is_the_same_to_the_last_bit_and_less_is_kept(name, every, request):
+    if name == "native":
+        request.getfixturevalue("compiled_factor")
+    given = problem((8, 12, 16, 2), 100, [100, 60], (0, 1, -4))
+    inputs = [tensor.clone().requires_grad_() for tensor in (given.source, given.values, *given.perceptron)]
+    source, values, *perceptron = inputs
+    grad = torch.randn(given.values.shape)
+
+    def five(every):
+        offsets = [(0, 1, -4), (0, 8, -16), (2, -2, 50), (0, 3, 4), (1, -1, 7)]
+        return operations.factors(
+            source, values, [tuple(perceptron)] * 5, [given.lengths] * 5, given.circular, offsets, heads=2, every=every
+        )
+
+    with using(name):
+        whole, less = five(1), five(every)
+        kept = [len(result.grad_fn.saved_tensors) for result in (whole, less)]
+        assert torch.equal(whole, less)
+        assert kept[0] - kept[1] == 5 - -(-5 // every)
+        for one, other in zip(torch.autograd.grad(whole, inputs, grad), torch.autograd.grad(less, inputs, grad), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.usefixtures("compiled_factor")
+def test_what_compiled_factors_kept_is_given_back_by_the_backward_pass():
+    given = problem((8, 8, 16, 2), 100, [100, 60], (0, 1, -4))
+    values = given.values.clone().requires_grad_()
+    links = [given.offsets] * 2
+    result = operations.factors(given.source, values, [given.perceptron] * 2, [given.lengths] * 2, given.circular, links, heads=2)
+    first, second = result.grad_fn.saved_tensors[-2:]
+    assert torch.equal(first, given.values.transpose(1, 2))
+    [gradient] = torch.autograd.grad(result, [values], torch.ones_like(result), retain_graph=True)
+    assert second.untyped_storage().nbytes() == 0
+    assert torch.equal(first, gradient.transpose(1, 2)), "its memory takes up the gradient"
+    with pytest.raises(RuntimeError, match="go backward once"):
+        torch.autograd.grad(result, [values], torch.ones_like(result))
+
+
 @pytest.mark.usefixtures("compiled_factor")
 def test_large_inputs_and_what_is_not_finite():
     """GELU far out is the identity and zero, and a score that is not finite must stay so: it is what ends a diverged run."""

@@ -47,9 +47,10 @@ def _long(rows: dict[tuple[str, int], dict[str, Any]]) -> Iterator[Bar]:
 
 
 def _memory(rows: dict[tuple[str, int], dict[str, Any]], figures: dict[str, Any]) -> Iterator[Bar]:
-    peak = rows.get(("dna", _MILLION), {}).get("peak_bytes")
-    if peak:
-        yield f"dna, peak memory of a training step at {_MILLION:,} positions (GiB)", peak / GIB, 3.0, "most"
+    for name in ("dna", "dna-recomputed"):
+        peak = rows.get((name, _MILLION), {}).get("peak_bytes")
+        if peak:
+            yield f"{name}, peak memory of a training step at {_MILLION:,} positions (GiB)", peak / GIB, 3.0, "most"
     preset = figures.get("preset")
     if preset and preset["bases"] >= 1_000_000:
         yield (

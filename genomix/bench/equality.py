@@ -40,7 +40,7 @@ def compare_all(device: str, dtype: str, chosen: Sequence[str]) -> list[Comparis
     """The published formulation always; of the operators those that are chosen."""
     found = [*_published(device, dtype)]
     for name in chosen:
-        if name.startswith("paramixer"):
+        if name.startswith("paramixer") or name == "dna-recomputed":
             found.append(_paramixer(name, device, dtype))
         elif name in _PEERS:
             found.append(Comparison(f"{name}: against its definition (float64)", _PEERS[name](), EXACT))
@@ -109,13 +109,13 @@ def published_results(ours: Alone, hidden: Tensor, gradient: Tensor, *, scatter:
 
 
 def _paramixer(name: str, device: str, dtype: str) -> Comparison:
-    """As it is timed, on a linear record of a length that is no power of two, against the definition in float64."""
+    """As it is timed, on a record of a length that is no power of two, against the definition in float64."""
     torch.manual_seed(0)
     ours = operators.build(name, LENGTH - 1, device=device, dtype=dtype)
     exact = deepcopy(ours.module).double()
     assert isinstance(exact, Alone)
     mixer, hidden, gradient = exact.mixer, ours.input.double(), ours.gradient.double()
-    expected = results(lambda rows: by_definition(mixer, rows, ring=False), hidden, gradient, list(exact.parameters()))
+    expected = results(lambda rows: by_definition(mixer, rows, ring=exact.ring), hidden, gradient, list(exact.parameters()))
     found = results(_within(ours.module, device, dtype), ours.input, ours.gradient, list(ours.module.parameters()))
     return Comparison(f"{name}: {dtype} against the definition in float64", difference(found, expected), ROUNDED[dtype])
 

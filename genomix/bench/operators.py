@@ -1,7 +1,8 @@
 """What can be measured by name, each an operator with its input, ready to make a training step.
 
 Operators of width 64 are brought to the same number of parameters as the Paramixer with CDIL links (within a tenth); the widths that allow it are worked out
-here. Exceptions, as their tables say: `convolution-dense`, CDIL-CNN as published, with a dozen times as many, and `paramixer-chord`, whose factors have more links. The two `dna` are the published network's mixer for DNA.
+here. Exceptions, as their tables say: `convolution-dense`, CDIL-CNN as published, with a dozen times as many, and `paramixer-chord`, whose factors have more links. The `dna` are the published network's mixer for DNA:
+as it is, with every second factor computed again in the backward pass, and in the published formulation.
 """
 
 from collections.abc import Callable
@@ -65,6 +66,11 @@ def _dna(length: int) -> Paramixer:
     return Paramixer(DNA_WIDTH, length, DNA)
 
 
+def _recomputed(alone: Alone) -> Alone:
+    alone.mixer.recompute = True
+    return alone
+
+
 OPERATORS: dict[str, tuple[Callable[[int], nn.Module], int, bool]] = {
     "paramixer-cdil": (lambda length: Alone(Paramixer(WIDTH, length, CDIL), ring=False), WIDTH, True),
     "paramixer-chord": (lambda length: Alone(Paramixer(WIDTH, length, CHORD), ring=False), WIDTH, True),
@@ -74,6 +80,7 @@ OPERATORS: dict[str, tuple[Callable[[int], nn.Module], int, bool]] = {
     "rotation": (lambda length: _filled(lambda fill: Rotations(WIDTH, (length - 1).bit_length(), fill), length), WIDTH, False),
     "fft": (lambda length: _filled(lambda fill: LongConvolution(WIDTH, fill), length), WIDTH, True),
     "dna": (lambda length: Alone(_dna(length), ring=True), DNA_WIDTH, True),
+    "dna-recomputed": (lambda length: _recomputed(Alone(_dna(length), ring=True)), DNA_WIDTH, True),
     "dna-published": (lambda length: PublishedMixer(_dna(length), length), DNA_WIDTH, False),
 }
 """Name -> what builds it for a length, its channels, whether it works channel-first."""

@@ -99,7 +99,7 @@ def bench_ops(plan: OpsPlan, earlier: dict[str, Any] | None = None, progress: Ca
         figures["lengths"] = sorted(rows.values(), key=lambda row: (row["length"], row["operator"]))
     if "preset" in plan.parts:
         progress(f"preset {plan.preset}")
-        figures["preset"] = measured("preset", preset=plan.preset, bases=plan.bases, **plan.where)
+        figures["preset"] = measured("preset", tuned=False, preset=plan.preset, bases=plan.bases, **plan.where)
     compared = {each["name"]: each for each in [*figures.get("comparisons", []), *outcome.compared]}
     outcome.figures = figures | {"comparisons": list(compared.values()), "bars": bars(figures)}
     return outcome
@@ -125,7 +125,7 @@ def _published(plan: OpsPlan) -> dict[str, Any]:
 def _memory_at_published(name: str, plan: OpsPlan) -> int:
     from genomix.bench.operators import DNA_BATCH, DNA_LENGTH
 
-    return int(measured("step", operator=name, length=DNA_LENGTH, batch=DNA_BATCH, **plan.where)["peak_extra_bytes"])
+    return int(measured("step", tuned=False, operator=name, length=DNA_LENGTH, batch=DNA_BATCH, **plan.where)["peak_extra_bytes"])
 
 
 def _default_allocator(plan: OpsPlan, tuned: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _steps(operator: str, plan: OpsPlan, memory: int, progress: Callable[[str], 
         if reason is None:
             progress(f"memory of {operator} at {length:,} positions")
             try:
-                row |= measured("step", seconds=10 * plan.limit, operator=operator, length=length, batch=1, **plan.where)
+                row |= measured("step", tuned=False, seconds=10 * plan.limit, operator=operator, length=length, batch=1, **plan.where)
             except Stopped as stopped:
                 reason = str(stopped)
             else:

@@ -18,6 +18,7 @@ from genomix.nn.blocks import Block, BlockSettings
 from genomix.nn.composition import Composition
 from genomix.nn.embedding import PatchEmbedding, RingConvolution
 from genomix.nn.frames import PHASES, FrameStem
+from genomix.nn.mixers import Paramixer
 from genomix.nn.pooling import FeatureNorm, FlattenPooling, MeanPooling
 
 
@@ -88,7 +89,7 @@ class Classifier(nn.Module):
     Attributes:
         BODY: the parts that `body` is made of, which pretraining trains and `train --init` takes.
         recompute: keep for the backward pass what goes into each stage (what stands before the blocks, each block, pooling) and compute the rest again
-            there: the same gradients, less memory, more time. Off at first.
+            there, of a Paramixer's factors every second one once more: the same gradients, less memory, more time. Off at first.
     """
 
     BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "blocks")
@@ -96,7 +97,6 @@ class Classifier(nn.Module):
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
         super().__init__()
         self.settings = settings
-        self.recompute = False
         self.embedding = PatchEmbedding(vocabulary, settings.embedding, settings.patch)
         positions = self.embedding.positions(settings.max_tokens)
         self.position_table = nn.Parameter(torch.randn(settings.embedding, positions)) if settings.position_table else None
@@ -107,6 +107,7 @@ class Classifier(nn.Module):
         self.pooling = self._pooling(positions)
         self.composition = Composition(vocabulary, classes) if settings.composition else None
         self.head = self._head(self.pooling.features, classes)
+        self.recompute = False
 
     def forward(
         self,
@@ -123,6 +124,17 @@ class Classifier(nn.Module):
         """
         logits = self.head(self.pooled(tokens, lengths, circular))
         return logits if self.composition is None else logits + self.composition(tokens)
+
+    @property
+    def recompute(self) -> bool:
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, again: bool) -> None:
+        self._recompute = again
+        for module in self.modules():
+            if isinstance(module, Paramixer):
+                module.recompute = again
 
     def pooled(
         self,

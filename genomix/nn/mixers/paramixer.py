@@ -20,6 +20,9 @@ from genomix.nn.mixers.settings import MixerSettings
 class Paramixer(nn.Module):
     """The mixer, for records of up to `max_length` positions.
 
+    Attributes:
+        recompute: keep for the backward pass what goes into every second factor only, and compute what goes into the others again there. Off at first.
+
     Raises:
         ValueError: the channels can't be shared out to the heads.
     """
@@ -27,7 +30,7 @@ class Paramixer(nn.Module):
     def __init__(self, channels: int, max_length: int, settings: MixerSettings) -> None:
         super().__init__()
         settings.check_channels(channels)
-        self.heads = settings.heads
+        self.heads, self.recompute = settings.heads, False
         self.offsets = link_offsets(settings.protocol, max_length, settings.links)
         self.reach = factor_reach(settings.protocol, len(self.offsets), settings.links)
         hidden = settings.value_hidden
@@ -54,7 +57,8 @@ class Paramixer(nn.Module):
                 mixed = mixed + ops.link_mix(mixed, weights, taking, circular, offsets)
             return mixed
         perceptrons = [factor.weights for factor in self.factors[:count] if isinstance(factor, Perceptron)]
-        return ops.factors(source, mixed, perceptrons, taking_part, circular, self.offsets[:count], heads=self.heads)
+        every = 2 if self.recompute else 1
+        return ops.factors(source, mixed, perceptrons, taking_part, circular, self.offsets[:count], heads=self.heads, every=every)
 
 
 class StaticWeights(nn.Module):

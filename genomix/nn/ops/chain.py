@@ -29,6 +29,7 @@ def factors(
     offsets: Sequence[tuple[int, ...]],
     *,
     heads: int,
+    every: int = 1,
 ) -> Float[Tensor, "batch channel position"]:
     """For each factor in turn: values <- values + link_mix(values, w2 gelu(w1 source + b1) + b2), see `genomix.nn.ops.link_mix`.
 
@@ -36,10 +37,11 @@ def factors(
         perceptrons: of each factor w1 [hidden, input], b1 [hidden], w2 [head · link, hidden], b2 [head · link].
         lengths: of each factor the positions of each record, from 0 to the padded width; those from there on pass unchanged.
         offsets: of each factor one a link.
+        every: what goes into the first of so many factors is kept for the backward pass, which computes what goes into the others again.
     """
     weights = [tensor for perceptron in perceptrons for tensor in perceptron]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (source, values, *weights))
-    return _Factors.apply(keep, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
+    return _Factors.apply(every if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
 
 
 def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) -> Float[Tensor, "batch output position"]:
@@ -75,84 +77,103 @@ class _Perceptron(torch.autograd.Function):
 class _Factors(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, keep: bool, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
+        ctx: Any, every: int, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
     ) -> Tensor:
-        ctx.autocast, ctx.rest = _autocast(source.device.type), (lengths, circular, offsets, heads)
+        ctx.autocast, ctx.rest, ctx.every, ctx.spent = _autocast(source.device.type), (lengths, circular, offsets, heads), every, False
         problems = _problems(source, values, weights, *ctx.rest)
         ctx.native = all(map(_is_native, problems))
         run = _run_native if ctx.native else _run
-        result, kept = run(problems, keep=keep)  # here autograd is switched off, and can't be asked
+        result, kept = run(problems, every)  # whether anything is to be kept: here autograd is switched off, and can't be asked
         ctx.save_for_backward(source, *weights, *kept)
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.spent:
+            raise RuntimeError("the factors in C go backward once: what they kept takes up the gradients")
         source, *saved = ctx.saved_tensors
         count = 4 * len(ctx.rest[0])
         weights, kept = saved[:count], saved[count:]
         problems = _problems(source, kept[0], weights, *ctx.rest)
-        learn = _learn_native if ctx.native else _learn
+        learn, ctx.spent = (_learn_native, True) if ctx.native else (_learn, False)
         with torch.autocast(source.device.type, **ctx.autocast):
-            grad_source, grad_values, of_weights = learn(grad, problems, kept)
+            grad_source, grad_values, of_weights = learn(grad, problems, kept, ctx.every)
         return None, grad_source, grad_values, None, None, None, None, *of_weights
 
 
-def _run(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
-    """The result, and what each factor began with, if that is to be kept."""
-    values, kept = _first(problems), []
-    for problem in problems:
-        kept += [values] if keep else []
-        given = replace(problem, values=values)
-        values = _implementation(given, backward=False).forward(given)
+def _run(problems: list[Problem], every: int) -> tuple[Tensor, list[Tensor]]:
+    """The result, and what every so many factors began with; nothing if that is 0."""
+    values, kept = _values(problems[0]), []
+    for number, problem in enumerate(problems):
+        kept += [values] if _is_kept(number, every) else []
+        values = _mixed(replace(problem, values=values))
     return values, kept
 
 
-def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor], every: int) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Gradients of the source, the values and all weights."""
     grad_source: Tensor | None = None
     of_weights: list[Tensor] = []
-    for problem, values in zip(reversed(problems), reversed(kept), strict=True):
-        given = replace(problem, values=values)
-        of_source, grad, *of_perceptron = _implementation(given, backward=True).backward(grad, given)
-        grad_source, of_weights = of_source if grad_source is None else grad_source + of_source, of_perceptron + of_weights
+    for group, first in _groups(problems, kept, every):
+        given = [replace(group[0], values=first)]
+        for problem in group[1:]:
+            given.append(replace(problem, values=_mixed(given[-1])))
+        for problem in reversed(given):
+            of_source, grad, *of_perceptron = _implementation(problem, backward=True).backward(grad, problem)
+            grad_source, of_weights = of_source if grad_source is None else grad_source + of_source, of_perceptron + of_weights
     assert grad_source is not None, "there is a factor"
     return grad_source, grad, of_weights
 
 
-def _run_native(problems: list[Problem], *, keep: bool) -> tuple[Tensor, list[Tensor]]:
+def _run_native(problems: list[Problem], every: int) -> tuple[Tensor, list[Tensor]]:
     """Like `_run`; what is kept is position-first."""
-    given = _first(problems)
+    given = _values(problems[0])
     source, values = native.enter(problems[0].source, padded=True), native.enter(given)
-    spare, kept = None if keep else native.memory(*values.shape), []
-    for problem in problems:
+    spare: Tensor | None = None
+    kept: list[Tensor] = []
+    for number, problem in enumerate(problems):
         result = native.forward(replace(problem, source=source, values=values), spare)
-        if keep:
-            kept.append(values)
-        else:
-            spare = values
-        values = result
+        is_kept = _is_kept(number, every)
+        kept += [values] if is_kept else []
+        values, spare = result, None if is_kept else values
     return native.leave(values, given.shape[1]), kept
 
 
-def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Like `_learn`."""
+def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor], every: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Like `_learn`. A factor's values are done with when its weights' gradients are known: their memory takes up their own gradient."""
     source, channels = native.enter(problems[0].source, padded=True), grad.shape[1]
     grad, grad_source = native.enter(grad), native.memory(*source.shape).zero_()
-    spare = native.memory(*grad.shape)
     of_weights: list[Tensor] = []
-    for problem, values in zip(reversed(problems), reversed(kept), strict=True):
-        given = replace(problem, source=source, values=values)
-        of_weights = [*native.backward(grad, given, grad_source, spare), *of_weights]
-        grad, spare = spare, grad
+    for group, first in _groups(problems, kept, every):
+        given = [replace(group[0], source=source, values=first)]
+        for problem in group[1:]:
+            given.append(replace(problem, source=source, values=native.forward(given[-1])))
+        for problem in reversed(given):
+            values = _values(problem)
+            of_weights = [*native.backward(grad, problem, grad_source, values), *of_weights]
+            native.give_back(grad)
+            grad = values
     return native.leave(grad_source, problems[0].source.shape[1]), native.leave(grad, channels), of_weights
 
 
-def _first(problems: Sequence[Problem]) -> Tensor:
-    """The values that the first factor takes."""
-    values = problems[0].values
-    assert values is not None, "or it were a perceptron alone"
-    return values
+def _is_kept(number: int, every: int) -> bool:
+    return every > 0 and number % every == 0
+
+
+def _groups(problems: list[Problem], kept: Sequence[Tensor], every: int) -> list[tuple[list[Problem], Tensor]]:
+    """The factors that one of the kept values serves, the last ones first."""
+    return [(problems[number * every : (number + 1) * every], values) for number, values in reversed(list(enumerate(kept)))]
+
+
+def _mixed(problem: Problem) -> Tensor:
+    result: Tensor = _implementation(problem, backward=False).forward(problem)
+    return result
+
+
+def _values(problem: Problem) -> Tensor:
+    assert problem.values is not None, "or it were a perceptron alone"
+    return problem.values
 
 
 def _problems(

@@ -73,6 +73,11 @@ def memory(*shape: int) -> Tensor:
     return result
 
 
+def give_back(array: Tensor) -> None:
+    """Free its memory now, whoever still holds it."""
+    array.untyped_storage().resize_(0)
+
+
 def forward(problem: Problem, result: Tensor | None = None) -> Tensor:
     """See `genomix.nn.ops.chain`; source and values are position-first, unless it is a perceptron alone.
 
