@@ -7,7 +7,6 @@ so; the order of a record's classes never changes.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 LOWEST, HIGHEST = 0.1, 10.0
@@ -39,6 +38,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
         labels: int [record].
         probabilities: float64 [record, class], of records that the network was not trained on.
     """
+    from scipy.optimize import minimize_scalar  # slow to load, and prediction fits nothing
+
     losses = _losses_at(labels, probabilities)
 
     def loss(log_temperature: float) -> float:

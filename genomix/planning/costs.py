@@ -15,7 +15,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 
 from genomix.nn.classifier import ModelSettings
 from genomix.planning.measure import Precision, Sample, Specimen, Way
@@ -166,5 +165,7 @@ def _fitted(settings: ModelSettings, samples: list[Sample]) -> Cost:
 
 
 def _coefficients(table: np.ndarray, values: Sequence[float]) -> np.ndarray:
+    from scipy.optimize import nnls  # slow to load, and prediction plans nothing
+
     weights = 1 / np.maximum(values, 1e-9)
     return nnls(table * weights[:, None], np.ones(len(values)))[0]
