@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 import tomllib
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from several_processes import COMMAND, finish, run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.bundle import load_bundle
@@ -117,10 +119,10 @@ def test_the_words_asked_for_are_those_hidden_whole(length, word, width, seed):
     rng = np.random.default_rng(seed)
     codes, hidden = rng.integers(0, 5, length, dtype=np.uint8), rng.random(length) < 0.8
     expected = np.full(width, -1)
-    for start in range(min(width, length - word + 1)):
-        piece = codes[start : start + word]
-        if hidden[start : start + word].all() and (piece < 4).all():
-            expected[start] = int("".join(map(str, piece)), 4)
+    for first in range(min(width, length - word + 1)):
+        piece = codes[first : first + word]
+        if hidden[first : first + word].all() and (piece < 4).all():
+            expected[first] = int("".join(map(str, piece)), 4)
     assert (hidden_words(codes, hidden, word, width) == expected).all()
 
 
@@ -243,6 +245,30 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path,
 
 
 # ---- which records ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
+    rng = random.Random(3)
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
+    words = ["pretrain", str(fasta), *SMALL, "--set", "train.steps=60"]
+    for world in (1, 2):
+        run_all(COMMAND, *words, "-o", str(tmp_path / str(world)), world=world)
+    one, two = (list(read_history(tmp_path / str(world) / "metrics.jsonl")) for world in (1, 2))
+    assert [row["event"] for row in one] == [row["event"] for row in two]
+    assert sum(row["event"] == "step" for row in one) == 60
+    assert np.abs(np.array([row["loss"] for row in one]) - [row["loss"] for row in two]).max() < 1e-5
+
+    folder, deadline = tmp_path / "stopped", time.monotonic() + 120
+    pair, log = start(COMMAND, *words, "-o", str(folder), world=2), folder / "metrics.jsonl"
+    while not (log.exists() and log.read_text().count('"event": "step"') >= 8):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    pair[1].send_signal(signal.SIGTERM)
+    stopped = finish(pair)
+    assert [code for code, _, _ in stopped] == [75, 75], stopped
+    run_all(COMMAND, *words, "-o", str(folder), "--resume", world=2)
+    weights = [load_file(each / "model" / "model.safetensors") for each in (tmp_path / "2", folder)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
 def test_near_duplicates_are_held_out_together_and_a_split_is_kept(tmp_path):

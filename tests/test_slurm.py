@@ -1,5 +1,6 @@
 """The shipped SLURM scripts in a real SLURM, which `tests/slurm/start.sh` starts: skipped where SLURM_CONF names none that answers."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,12 @@ def steps(folder):
     return [row["step"] for row in read_history(folder / "metrics.jsonl") if row["event"] == "step"]
 
 
+def assert_same_weights(*runs):
+    one, other = (load_file(folder / "model" / "model.safetensors") for folder in runs)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
 def ended(job):
     return set(state_of(job)) <= {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
@@ -94,6 +101,15 @@ def undisturbed(surroundings, dataset, tmp_path_factory):
     wait_for(lambda: ended(job), folder / "log")
     assert state_of(job) == ["COMPLETED"], (folder / "log").read_text()
     return folder / "run"
+
+
+def test_tasks_of_srun_train_as_the_processes_of_torchrun_do(undisturbed, surroundings, dataset, tmp_path):
+    command = ["srun", "--ntasks=2", "--cpus-per-task=1", "genomix", "train", str(dataset), "-o", str(tmp_path / "run"), *SMALL]
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert_same_weights(undisturbed, tmp_path / "run")
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    assert provenance["training"]["processes"] == 2
 
 
 def requeue(job):
@@ -115,9 +131,7 @@ def test_a_job_that_is_requeued_in_the_middle_ends_with_the_same_weights(disturb
     said = log.read_text()
     assert state_of(job) == ["COMPLETED"], said
     assert "resuming after step" in said
-    one, other = (load_file(each / "model" / "model.safetensors") for each in (undisturbed, folder))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert_same_weights(undisturbed, folder)
     assert steps(folder) == list(range(1, 41))
 
 
