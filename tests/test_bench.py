@@ -112,6 +112,7 @@ def test_ops_measures_prints_and_writes(tmp_path, capsys, here):
     assert all(row["tokens_per_second"] > 0 and row["peak_extra_bytes"] >= 0 for row in found["lengths"])
     assert found["published"]["default_allocator"]["speed_kept"].keys() == {"train", "inference"}
     assert [tuned for task, tuned, _ in here if task == "published"] == [True, False]
+    assert {task: tuned for task, tuned, _ in here if task != "published"} == {"step": False, "speeds": True}
     assert picture.read_text().startswith("<svg")
     assert (
         main(

@@ -1,7 +1,8 @@
 """Fresh processes to measure in, because an allocator is set, and memory counted, for a whole process.
 
 glibc gives large buffers back to the system when they are freed and faults them in again when they are asked for, and how soon depends on its thresholds: the
-same step took 0.25 s or 1.3 s. So all sides are measured with the same thresholds (`ALLOCATOR`), which must be in the environment before a process begins.
+same step took 0.25 s or 1.3 s. So all sides are timed with the same thresholds (`ALLOCATOR`), which must be in the environment before a process begins. Memory is
+measured with glibc's own, where what is freed goes back and gaps don't add to it.
 """
 
 import json
