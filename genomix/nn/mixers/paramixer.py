@@ -46,9 +46,9 @@ class Paramixer(nn.Module):
     ) -> Float[Tensor, "batch channel position"]:
         """Mix `values`, with link weights computed from `source`. A record shorter than a factor's reach passes it unchanged."""
         mixed = self.value(values)
-        longest = int(lengths.max())
+        shortest, longest = torch.stack(lengths.aminmax()).tolist()
         count = sum(1 for reach in self.reach if longest > reach)
-        taking_part = [torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
+        taking_part = [lengths if shortest > reach else torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
         if not count:
             return mixed
         if isinstance(self.factors[0], StaticWeights):

@@ -7,18 +7,15 @@ neither that nor a C compiler plain torch takes its place. A chain of factors ru
 import ctypes
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from genomix.nn.ops.native.compiled import library
 from genomix.nn.ops.problem import Problem
 
 MOST_LINKS = 64
-_LEAST_TILES = 16
-"""Tiles that are worth a thread."""
 _LARGE = 2**25
 """Bytes that glibc asks of the system anew each time, whatever was freed before."""
 _mine = threading.local()
@@ -28,13 +25,13 @@ class _Factor(ctypes.Structure):
     """`Factor` of factor.c, field by field."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("records", "width", "channels", "sources", "hidden", "heads", "links", "outputs")),
+        *((name, ctypes.c_int64) for name in ("records", "width", "channels", "rows", "units", "heads", "links", "alone")),
         *(
             (name, ctypes.c_void_p)
-            for name in ("offsets", "lengths", "circular", "source", "values", "w1t", "b1", "w2t", "b2", "w1", "w2", "grad", "weights")
+            for name in ("offsets", "lengths", "circular", "source", "values", "w1", "b1", "w2", "b2", "grad", "weights")
         ),
-        ("alone", ctypes.c_int64),
-        ("source_rows", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("sources", "hidden", "outputs", "parts")),
+        *((name, ctypes.c_void_p) for name in ("first", "first_bias", "second", "second_bias", "first_turned", "second_turned")),
     )
 
 
@@ -86,8 +83,9 @@ def forward(problem: Problem, result: Tensor | None = None) -> Tensor:
     """
     held = _Held(problem)
     if problem.values is None:
-        return held.run("forward", memory(held.records, len(problem.perceptron[2]), held.width))
-    result = held.passed(problem.values, result)
+        result = memory(held.struct.records, held.struct.links, held.struct.width)
+    elif result is None:
+        result = memory(*problem.values.shape)
     held.run("forward", result)
     return result
 
@@ -101,93 +99,51 @@ def backward(grad: Tensor, problem: Problem, grad_source: Tensor, grad_values: T
     """
     held = _Held(problem, grad.contiguous())
     held.run("backward", grad_source)
-    of_perceptron = held.perceptron_gradients()
+    of_perceptron = tuple(torch.empty(weight.shape) for weight in problem.perceptron)
+    _library().perceptron_gradients(held.pointer, held.work, *map(_address, of_perceptron))
     if grad_values is not None:
-        held.run("backward_values", held.passed(grad, grad_values))
+        held.run("backward_values", grad_values)
     return of_perceptron
 
 
 class _Held:
-    """A problem's arrays as factor.c reads them, kept alive while it does."""
+    """A problem as factor.c reads it; its arrays are kept alive. There can be only one at a time in a thread: they share their work space."""
 
     def __init__(self, problem: Problem, grad: Tensor | None = None) -> None:
-        self.problem = problem
-        self.lengths = problem.lengths.tolist()
-        source, alone = problem.source.contiguous(), problem.values is None
-        self.records, self.width = len(source), source.shape[2 if alone else 1]
-        self.rows = problem.perceptron[0].shape[1]
-        self.hidden, self.sources, self.outputs = _sizes(problem)
-        channels, links = (0, self.outputs_used) if problem.values is None else (problem.values.shape[2], len(problem.offsets))
-        arrays: list[Tensor | None] = [
-            torch.tensor(problem.offsets, dtype=torch.int64),
+        source, values, alone = problem.source.contiguous(), problem.values, problem.values is None
+        self.arrays = [
+            _offsets(problem.offsets),
             problem.lengths.long().contiguous(),
-            problem.circular.to(torch.uint8).contiguous(),
+            problem.circular.contiguous(),
             source,
-            problem.values,
-            *self._perceptron(for_backward=grad is not None),
+            values,
+            *(weight.contiguous() for weight in problem.perceptron),
             grad,
-            None if alone or grad is None else _workspace("weights", self.records * self.width * self.outputs),
         ]
-        self.arrays = arrays
-        sizes = (self.records, self.width, channels, self.sources, self.hidden, problem.heads, links, self.outputs)
-        self.struct = _Factor(*sizes, *map(_address, arrays), alone, self.rows)
+        w1, _, w2, _ = problem.perceptron
+        width, links = source.shape[2 if alone else 1], len(w2) // problem.heads
+        channels = 0 if values is None else values.shape[2]
+        sizes = (len(source), width, channels, w1.shape[1], len(w1), problem.heads, links, alone)
+        self.struct = _Factor(*sizes, *map(_address, self.arrays))
         self.pointer = ctypes.addressof(self.struct)
-        self.size = _library().work_size(self.pointer)
+        size = _library().plan(self.pointer, torch.get_num_threads())
+        self.work = _workspace("tiles", size).data_ptr()
+        _library().begin(self.pointer, self.work)
+        if grad is not None and not alone:
+            self.struct.weights = _workspace("weights", len(source) * width * self.struct.outputs).data_ptr()
 
-    @property
-    def outputs_used(self) -> int:
-        return len(self.problem.perceptron[2])
-
-    def _perceptron(self, *, for_backward: bool) -> list[Tensor | None]:
-        """w1', b1, w2', b2, w1 and w2, padded with zeros to whole vectors."""
-        w1, b1, w2, b2 = self.problem.perceptron
-        w1 = F.pad(w1, (0, self.sources - self.rows, 0, self.hidden - len(w1)))
-        w2 = F.pad(w2, (0, self.hidden - w2.shape[1], 0, self.outputs - len(w2)))
-        b1, b2 = F.pad(b1, (0, self.hidden - len(b1))), F.pad(b2, (0, self.outputs - len(b2)))
-        turned = [w1.t().contiguous(), b1.contiguous(), w2.t().contiguous(), b2.contiguous()]
-        return [*turned, w1.contiguous(), w2.contiguous()] if for_backward else [*turned, None, None]
-
-    def passed(self, given: Tensor, result: Tensor | None) -> Tensor:
-        """Memory for what comes of it; what lies beyond a record's end is there already: it passes unchanged."""
-        result = memory(*given.shape) if result is None else result
-        for record, length in enumerate(self.lengths):
-            result[record, length:] = given[record, length:]
-        return result
-
-    def run(self, name: str, result: Tensor) -> Tensor:
-        """Fill `result`, the tiles shared out to threads, and give it; `self.work` is the work space as they leave it, [thread, float]."""
-        shared = _library()
-        call, tile = getattr(shared, name), shared.tile_size()
-        tiles = sum(-(-length // tile) for length in self.lengths)
-        threads = max(1, min(torch.get_num_threads(), tiles // _LEAST_TILES))
-        borders = torch.tensor([tiles * part // threads for part in range(threads + 1)])
-        work = _workspace("tiles", threads * self.size).view(threads, self.size)
-        if shared.threaded():
-            call(self.pointer, _address(result), _address(borders), threads, _address(work))
+    def run(self, name: str, result: Tensor) -> None:
+        """Fill `result`, the tiles shared out to threads."""
+        call, parts = getattr(_library(), name), self.struct.parts
+        if _library().threaded():
+            call(self.pointer, result.data_ptr(), self.work, 0, parts)
         else:
-            parts = range(threads)
-            list(_pool(threads).map(lambda p: call(self.pointer, _address(result), _address(borders[p:]), 1, _address(work[p])), parts))
-        self.work = work
-        return result
-
-    def perceptron_gradients(self) -> tuple[Tensor, ...]:
-        """Of w1, b1, w2, b2, from what the backward pass leaves in each thread's work space."""
-        units, outputs = len(self.problem.perceptron[0]), self.outputs_used
-        sizes = (self.hidden * self.sources, self.hidden * self.outputs, self.hidden, self.outputs)
-        w1, w2, b1, b2 = self.work[:, : sum(sizes)].sum(0).split(sizes)
-        return (
-            w1.view(self.hidden, -1)[:units, : self.rows].contiguous(),
-            b1[:units].clone(),
-            w2.view(self.hidden, -1)[:units, :outputs].t().contiguous(),
-            b2[:outputs].clone(),
-        )
+            list(_pool(parts).map(lambda part: call(self.pointer, result.data_ptr(), self.work, part, part + 1), range(parts)))
 
 
-def _sizes(problem: Problem) -> tuple[int, int, int]:
-    """Hidden units, source channels and outputs, in whole vectors."""
-    w1, _, w2, _ = problem.perceptron
-    lanes = _lanes()
-    return _padded(len(w1), max(8, lanes)), _padded(w1.shape[1], lanes), _padded(len(w2), lanes)
+@lru_cache(maxsize=256)
+def _offsets(offsets: tuple[int, ...]) -> Tensor:
+    return torch.tensor(offsets, dtype=torch.int64)
 
 
 @cache

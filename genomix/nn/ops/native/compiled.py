@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genomix.native import compiled
 
-SOURCES = (Path(__file__).parent / "factor.c", Path(__file__).parent / "vectors.h")
+SOURCES = tuple(Path(__file__).parent / name for name in ("factor.c", "tiles.h", "vectors.h"))
 
 
 @cache
@@ -15,11 +15,14 @@ def library() -> ctypes.CDLL | None:
     loaded = compiled(SOURCES, instead="plain torch")
     if loaded is None:
         return None
-    loaded.work_size.argtypes, loaded.work_size.restype = [ctypes.c_void_p], ctypes.c_int64
-    loaded.tile_size.restype = loaded.lanes.restype = ctypes.c_int64
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    loaded.lanes.restype = size
+    loaded.plan.argtypes, loaded.plan.restype = [pointer, size], size
+    loaded.begin.argtypes, loaded.begin.restype = [pointer, pointer], None
     for call in (loaded.forward, loaded.backward, loaded.backward_values):
-        call.argtypes, call.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p], None
-    loaded.advise.argtypes, loaded.advise.restype = [ctypes.c_void_p, ctypes.c_int64], None
+        call.argtypes, call.restype = [pointer, pointer, pointer, size, size], None
+    loaded.perceptron_gradients.argtypes, loaded.perceptron_gradients.restype = [pointer] * 6, None
+    loaded.advise.argtypes, loaded.advise.restype = [pointer, size], None
     for call in (loaded.enter, loaded.leave):
-        call.argtypes, call.restype = [ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 5], None
+        call.argtypes, call.restype = [pointer, pointer, *[size] * 5], None
     return loaded

@@ -6,239 +6,99 @@
    through the whole factor while it lies in the cache, so that the perceptron's hidden layer exists for one tile only. The code is plain C with the
    compiler's vector types: the width of the vectors follows from what it is compiled for. Tiles are independent of each other; ranges of them run in threads. */
 
-#include "vectors.h"
+#include "tiles.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
-#define MOST_LINKS 64 /* the caller sees to it */
-#define TILE (2 * STEP)
+#define LEAST_TILES 16 /* that are worth a thread */
 
-/* Sizes with a star are padded: `sources` and `outputs` to LANES, `hidden` to LANES and 8; weights and biases are zero there. */
-typedef struct {
-    int64_t records, width, channels, sources /* * */, hidden /* * */, heads, links, outputs /* * */;
-    const int64_t *offsets;  /* [link] */
-    const int64_t *lengths;  /* [record] */
-    const uint8_t *circular; /* [record] */
-    const float *source;     /* [record][position][source] */
-    const float *values;     /* [record][position][channel] */
-    const float *w1t, *b1;   /* [source][hidden], [hidden] */
-    const float *w2t, *b2;   /* [hidden][head link], [head link] */
-    /* the backward pass only: */
-    const float *w1, *w2;    /* [hidden][source], [head link][hidden] */
-    const float *grad;       /* of the result */
-    float *weights;          /* work space, [record][position][head link] */
-    /* a perceptron alone, whose arrays are channel-first ([record][channel][position]), and whose outputs are one head's links: */
-    int64_t alone, source_rows;
-} Factor;
+/* ---- what is called ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* What the links of one tile read, position by position: the values, and in the backward pass the weights, at their other ends. */
-typedef struct {
-    int64_t count;
-    int64_t link[MOST_LINKS];
-    const float *from[MOST_LINKS], *weight[MOST_LINKS];
-} Links;
-
-/* ---- mixing ---------------------------------------------------------------------------------------------------------------------------------- */
-
-/* Rows of positions that begin at `first`, where that may be outside of the record: beyond a ring's end it goes round, beyond a line's are zeros. */
-static const float *gather(float *tile, const float *rows, int64_t columns, int64_t first, int64_t count, int64_t length, int64_t circular) {
-    memset(tile, 0, count * columns * sizeof(float));
-    for (int64_t round = circular ? -length : 0; round <= (circular ? length : 0); round += length) {
-        int64_t begin = first + round < 0 ? 0 : first + round, end = first + round + count < length ? first + round + count : length;
-        if (begin < end) memcpy(tile + (begin - first - round) * columns, rows + begin * columns, (end - begin) * columns * sizeof(float));
-    }
-    return tile;
+/* From the padded perceptron at the start of the work space to that of the first part. */
+static int64_t perceptron_size(const Factor *f) {
+    return (f->grad ? 2 : 1) * f->hidden * (f->sources + f->outputs) + f->hidden + f->outputs;
 }
 
-/* Where the links of a tile lead (sign 1) or come from (sign -1), in arrays of one record. */
-static Links find_links(const Factor *f, const float *values, const float *weights, int64_t start, int64_t count, int64_t length, int64_t circular, int sign,
-                        float *spare) {
-    Links found = {.count = 0};
-    for (int64_t l = 0; l < f->links; l++) {
-        int64_t first = start + sign * f->offsets[l], i = found.count;
-        if (f->offsets[l] >= length || -f->offsets[l] >= length || (!circular && (first >= length || first + count <= 0))) continue;
-        int64_t place = first < 0 ? first + length : first >= length ? first - length : first; /* a link is shorter than its record */
-        int whole = place + count <= length && (circular || place == first);
-        found.link[i] = l;
-        found.from[i] = whole ? values + place * f->channels : gather(spare, values, f->channels, first, count, length, circular);
-        spare += whole ? 0 : TILE * f->channels;
-        if (sign < 0) {
-            found.weight[i] = whole ? weights + place * f->outputs : gather(spare, weights, f->outputs, first, count, length, circular);
-            spare += whole ? 0 : TILE * f->outputs;
-        } else found.weight[i] = weights;
-        found.count++;
-    }
-    return found;
+static int64_t all_tiles(const Factor *f) {
+    int64_t tiles = 0;
+    for (int64_t record = 0; record < f->records; record++) tiles += padded(f->lengths[record], TILE) / TILE;
+    return tiles;
 }
 
-/* `size` channels of a head, UNIT of them at a time, V units together. */
-#define MIX(TYPE, UNIT, V)                                                                                                                          \
-    for (; c + V * UNIT <= size; c += V * UNIT) {                                                                                                   \
-        TYPE sum[V];                                                                                                                                \
-        EACH(v, V) sum[v] = *(const TYPE *)(values + c + v * UNIT);                                                                                 \
-        for (int64_t i = 0; i < links->count; i++) {                                                                                                \
-            const float *from = links->from[i] + at + c;                                                                                            \
-            float w = links->weight[i][weight + links->link[i]];                                                                                    \
-            EACH(v, V) sum[v] += w * *(const TYPE *)(from + v * UNIT);                                                                              \
-        }                                                                                                                                           \
-        EACH(v, V) *(TYPE *)(out + c + v * UNIT) = sum[v];                                                                                          \
-    }
+/* Fill in the sizes, for at most so many threads; gives the floats of work space that are needed. */
+int64_t plan(Factor *f, int64_t threads) {
+    int64_t most = all_tiles(f) / LEAST_TILES;
+    f->sources = padded(f->rows, LANES), f->hidden = padded(f->units, LANES > 8 ? LANES : 8), f->outputs = padded(f->heads * f->links, LANES);
+    f->parts = most < 1 ? 1 : most < threads ? most : threads;
+    return perceptron_size(f) + f->parts * part_size(f);
+}
 
-/* Mix a tile: out and values begin at its first position. */
-static void mix(const Factor *f, float *out, const float *values, const Links *links, int64_t count) {
-    int64_t size = f->channels / f->heads;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t h = 0; h < f->heads; h++, out += size, values += size) {
-            int64_t at = p * f->channels + h * size, weight = p * f->outputs + h * f->links, c = 0;
-            MIX(vec, LANES, 4) MIX(vec, LANES, 2) MIX(vec, LANES, 1) MIX(quad, 4, 1) MIX(float, 1, 1)
+/* padded[r][c] = from[r][c], and turned[c][r], both zero beyond; either may be none. */
+static void pad(float *padded, float *turned, const float *from, int64_t rows, int64_t columns, int64_t padded_rows, int64_t padded_columns) {
+    for (int64_t r = 0; r < padded_rows; r++)
+        for (int64_t c = 0; c < padded_columns; c++) {
+            float value = r < rows && c < columns ? from[r * columns + c] : 0;
+            if (padded) padded[r * padded_columns + c] = value;
+            if (turned) turned[c * padded_rows + r] = value;
         }
 }
 
-/* Products of a head's gradients and values of L links, each added up to a quad. */
-#define WEIGH(L)                                                                                                                                    \
-    static inline void weigh_##L(quad *sums, const float *grad, const float *const *from, int64_t at, int64_t size) {                               \
-        vec wide[L] = {{0}};                                                                                                                        \
-        int64_t c = 0;                                                                                                                              \
-        for (; c + LANES <= size; c += LANES) {                                                                                                     \
-            vec g = load(grad + c);                                                                                                                 \
-            EACH(i, L) wide[i] += g * load(from[i] + at + c);                                                                                       \
-        }                                                                                                                                           \
-        EACH(i, L) {                                                                                                                                \
-            sums[i] = (quad){0};                                                                                                                    \
-            EACH(part, LANES / 4) sums[i] += ((const quad *)&wide[i])[part];                                                                        \
-        }                                                                                                                                           \
-        for (; c + 4 <= size; c += 4) EACH(i, L) sums[i] += *(const quad *)(grad + c) * *(const quad *)(from[i] + at + c);                          \
-        for (; c < size; c++) EACH(i, L) sums[i][0] += grad[c] * from[i][at + c];                                                                   \
-    }
-WEIGH(1) WEIGH(4)
-
-/* Gradient of a tile's link weights: out[t][head link] = sum over the head's channels of grad[t][c] v[t + offset][c]. */
-static void weigh(const Factor *f, float *out, const float *grad, const Links *links, int64_t count) {
-    int64_t size = f->channels / f->heads;
-    for (int64_t p = 0; p < count; p++, out += f->outputs)
-        for (int64_t h = 0; h < f->heads; h++, grad += size) {
-            float *to = out + h * f->links;
-            int64_t at = p * f->channels + h * size, i = 0;
-            for (; i + 4 <= links->count; i += 4) {
-                quad sums[4];
-                weigh_4(sums, grad, links->from + i, at, size);
-                turn_quads(sums);
-                quad of = sums[0] + sums[1] + sums[2] + sums[3];
-                EACH(k, 4) to[links->link[i + k]] = of[k];
-            }
-            for (; i < links->count; i++) {
-                quad sum;
-                weigh_1(&sum, grad, links->from + i, at, size);
-                to[links->link[i]] = sum[0] + sum[1] + sum[2] + sum[3];
-            }
-        }
+/* Lay the perceptron out at the start of the work space. */
+void begin(Factor *f, float *work) {
+    int64_t outputs = f->heads * f->links;
+    f->first = work, f->second = f->first + f->hidden * f->sources, f->first_bias = f->second + f->hidden * f->outputs;
+    f->second_bias = f->first_bias + f->hidden;
+    f->first_turned = f->grad ? f->second_bias + f->outputs : 0, f->second_turned = f->grad ? f->first_turned + f->hidden * f->sources : 0;
+    pad(f->first_turned, f->first, f->w1, f->units, f->rows, f->hidden, f->sources);
+    pad(f->second_turned, f->second, f->w2, outputs, f->units, f->outputs, f->hidden);
+    pad(f->first_bias, 0, f->b1, 1, f->units, 1, f->hidden);
+    pad(f->second_bias, 0, f->b2, 1, outputs, 1, f->outputs);
 }
 
-/* ---- the factor --------------------------------------------------------------------------------------------------------------------------------- */
-
-/* Floats of the sums of `backward`, which lie at the start of its work space (see there). */
-static int64_t sums_size(const Factor *f) { return f->hidden * (f->sources + f->outputs + 1) + f->outputs; }
-
-/* Floats of work space that a thread needs. */
-int64_t work_size(const Factor *f) {
-    int64_t spare = f->alone ? 0 : f->links * (f->channels + f->outputs);
-    return sums_size(f) + TILE * (3 * f->hidden + 2 * f->outputs + 2 * f->sources + spare);
-}
-
-/* Go through tiles first .. last - 1 of all records' tiles, counted one record after the other. */
-#define FOR_TILES(f, first, last)                                                                                                                   \
-    for (int64_t record = 0, before = 0; record < (f)->records && before < (last); before += padded((f)->lengths[record], TILE) / TILE, record++)  \
-        for (int64_t length = (f)->lengths[record], circular = (f)->circular[record],                                                               \
-                     tile = (first) > before ? (first) - before : 0;                                                                                \
-             tile * TILE < length && before + tile < (last); tile++)
-
-/* Positions of the source, zeros behind them if they are fewer than a tile's. */
-static const float *sources_of(const Factor *f, float *tile, int64_t record, int64_t start, int64_t count) {
-    const float *from = f->source + (record * f->width + start) * f->sources;
-    if (count == TILE && !f->alone) return from;
-    memset(tile, 0, TILE * f->sources * sizeof(float));
-    if (f->alone) turn(tile, f->sources, f->source + record * f->source_rows * f->width + start, f->width, f->source_rows, count);
-    else memcpy(tile, from, count * f->sources * sizeof(float));
-    return tile;
-}
-
-/* The result at the tiles' positions. */
-static void forward_tiles(const Factor *f, float *out, int64_t first, int64_t last, float *work) {
-    float *sources = work, *hidden = sources + TILE * f->sources, *weights = hidden + TILE * f->hidden, *spare = weights + TILE * f->outputs;
-    FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
-        product(hidden, sources_of(f, sources, record, start, count), full, f->w1t, f->b1, f->sources, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
-            vec before_it = load(hidden + i);
-            store(hidden + i, before_it * normal(before_it));
-        }
-        product(weights, hidden, full, f->w2t, f->b2, f->hidden, f->outputs);
-        if (f->alone) {
-            turn(out + record * f->links * f->width + start, f->width, weights, f->outputs, count, f->links);
-            continue;
-        }
-        const float *values = f->values + record * f->width * f->channels;
-        Links links = find_links(f, values, weights, start, count, length, circular, 1, spare);
-        mix(f, out + (record * f->width + start) * f->channels, values + start * f->channels, &links, count);
+/* What lies beyond a record's end passes unchanged. */
+static void pass_on(const Factor *f, float *out, const float *from) {
+    for (int64_t record = 0; record < f->records; record++) {
+        int64_t end = (record * f->width + f->lengths[record]) * f->channels;
+        memcpy(out + end, from + end, (f->width - f->lengths[record]) * f->channels * sizeof(float));
     }
 }
 
-/* Gradients of the source, added to what is there, and, added up over the tiles at the start of `work`, of the perceptron; and the link weights, into f->weights.
-
-   Sums: W1 [hidden][source], W2 turned [hidden][head link], b1 [hidden], b2 [head link]. */
-static void backward_tiles(const Factor *f, float *grad_source, int64_t first, int64_t last, float *work) {
-    float *sum1 = work, *sum2 = sum1 + f->hidden * f->sources, *bias1 = sum2 + f->hidden * f->outputs, *bias2 = bias1 + f->hidden;
-    float *sources = bias2 + f->outputs, *grad_x = sources + TILE * f->sources;
-    float *hidden = grad_x + TILE * f->sources, *slope = hidden + TILE * f->hidden, *grad_hidden = slope + TILE * f->hidden;
-    float *weights = grad_hidden + TILE * f->hidden, *grad_weights = weights + TILE * f->outputs, *spare = grad_weights + TILE * f->outputs;
-    memset(work, 0, sums_size(f) * sizeof(float));
-    FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
-        int64_t position = record * f->width + start;
-        const float *x = sources_of(f, sources, record, start, count);
-        product(hidden, x, full, f->w1t, f->b1, f->sources, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
-            vec before_it = load(hidden + i), share = normal(before_it);
-            store(slope + i, share + before_it * bell(before_it));
-            store(hidden + i, before_it * share);
-        }
-        memset(grad_weights, 0, TILE * f->outputs * sizeof(float));
-        if (f->alone) turn(grad_weights, f->outputs, f->grad + record * f->links * f->width + start, f->width, f->links, count);
-        else {
-            product(weights, hidden, full, f->w2t, f->b2, f->hidden, f->outputs);
-            memcpy(f->weights + position * f->outputs, weights, count * f->outputs * sizeof(float));
-            Links links = find_links(f, f->values + record * f->width * f->channels, weights, start, count, length, circular, 1, spare);
-            weigh(f, grad_weights, f->grad + position * f->channels, &links, count);
-        }
-        product(grad_hidden, grad_weights, full, f->w2, 0, f->outputs, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) store(grad_hidden + i, load(grad_hidden + i) * load(slope + i));
-        product(grad_x, grad_hidden, full, f->w1, 0, f->hidden, f->sources);
-        if (f->alone) turn(grad_source + record * f->source_rows * f->width + start, f->width, grad_x, f->sources, count, f->source_rows);
-        else
-            for (int64_t i = 0; i < count * f->sources; i += LANES) {
-                float *to = grad_source + position * f->sources + i;
-                store(to, load(to) + load(grad_x + i));
-            }
-        outer(sum1, grad_hidden, f->hidden, x, f->sources, full);
-        outer(sum2, hidden, f->hidden, grad_weights, f->outputs, full);
-        add_columns(bias1, grad_hidden, f->hidden, full);
-        add_columns(bias2, grad_weights, f->outputs, full);
+/* Parts first .. last - 1, in threads. */
+#define IN_PARTS(...)                                                                                                                               \
+    int64_t tiles = all_tiles(f), parts = f->parts;                                                                                                 \
+    _Pragma("omp parallel for num_threads(last - first) schedule(static, 1)") for (int64_t p = first; p < last; p++) {                              \
+        int64_t begins = tiles * p / parts, ends = tiles * (p + 1) / parts;                                                                         \
+        float *own = work + perceptron_size(f) + p * part_size(f);                                                                                  \
+        __VA_ARGS__;                                                                                                                                \
     }
+
+void forward(const Factor *f, float *out, float *work, int64_t first, int64_t last) {
+    IN_PARTS(if (p == 0 && !f->alone) pass_on(f, out, f->values); forward_tiles(f, out, begins, ends, own))
 }
 
-/* Gradient of the values at the tiles' positions, once `backward` has seen all tiles: every value takes from the positions that link to it. */
-static void backward_values_tiles(const Factor *f, float *grad_values, int64_t first, int64_t last, float *work) {
-    FOR_TILES(f, first, last) {
-        int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, of_record = record * f->width;
-        const float *grad = f->grad + of_record * f->channels;
-        Links links = find_links(f, grad, f->weights + of_record * f->outputs, start, count, length, circular, -1, work);
-        mix(f, grad_values + (of_record + start) * f->channels, grad + start * f->channels, &links, count);
-    }
+void backward(const Factor *f, float *grad_source, float *work, int64_t first, int64_t last) {
+    IN_PARTS(backward_tiles(f, grad_source, begins, ends, own))
 }
 
-/* ---- what is called: parts of the tiles, from borders[part] to borders[part + 1], each with `work_size` floats of work space ---------------------- */
+void backward_values(const Factor *f, float *grad_values, float *work, int64_t first, int64_t last) {
+    IN_PARTS(if (p == 0) pass_on(f, grad_values, f->grad); backward_values_tiles(f, grad_values, begins, ends, own))
+}
+
+/* What all parts' `backward` found of the perceptron, added up: like w1, b1, w2, b2. */
+void perceptron_gradients(const Factor *f, float *work, float *w1, float *b1, float *w2, float *b2) {
+    int64_t outputs = f->heads * f->links, size = sums_size(f);
+    float *sum1 = work + perceptron_size(f), *sum2 = sum1 + f->hidden * f->sources, *bias1 = sum2 + f->hidden * f->outputs, *bias2 = bias1 + f->hidden;
+    for (int64_t p = 1; p < f->parts; p++)
+        for (int64_t i = 0; i < size; i++) sum1[i] += sum1[p * part_size(f) + i];
+    for (int64_t unit = 0; unit < f->units; unit++) {
+        memcpy(w1 + unit * f->rows, sum1 + unit * f->sources, f->rows * sizeof(float));
+        for (int64_t o = 0; o < outputs; o++) w2[o * f->units + unit] = sum2[unit * f->outputs + o];
+    }
+    memcpy(b1, bias1, f->units * sizeof(float));
+    memcpy(b2, bias2, outputs * sizeof(float));
+}
 
 /* Fresh memory may come in pages of 2 MiB: as many fewer faults. Whether it does is the system's matter. */
 void advise(float *memory, int64_t bytes) {
@@ -252,29 +112,12 @@ void advise(float *memory, int64_t bytes) {
 
 int64_t lanes(void) { return LANES; }
 
-int64_t tile_size(void) { return TILE; }
-
 int threaded(void) {
 #ifdef _OPENMP
     return 1;
 #else
     return 0;
 #endif
-}
-
-void forward(const Factor *f, float *out, const int64_t *borders, int64_t parts, float *work) {
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int64_t p = 0; p < parts; p++) forward_tiles(f, out, borders[p], borders[p + 1], work + p * work_size(f));
-}
-
-void backward(const Factor *f, float *grad_source, const int64_t *borders, int64_t parts, float *work) {
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int64_t p = 0; p < parts; p++) backward_tiles(f, grad_source, borders[p], borders[p + 1], work + p * work_size(f));
-}
-
-void backward_values(const Factor *f, float *grad_values, const int64_t *borders, int64_t parts, float *work) {
-#pragma omp parallel for num_threads(parts) schedule(static, 1)
-    for (int64_t p = 0; p < parts; p++) backward_values_tiles(f, grad_values, borders[p], borders[p + 1], work + p * work_size(f));
 }
 
 /* Position-first and back: positions[record][position][channel], in rows of `stride`, and channels[record][channel][position]. */
