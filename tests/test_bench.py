@@ -32,6 +32,13 @@ def test_every_operator_makes_a_step(name, dtype):
     assert torch.isfinite(case.infer()).all()
 
 
+def test_the_picture_has_a_line_for_every_operator(tmp_path):
+    rows = [{"operator": name, "length": 64, "train_seconds": 1.0, "peak_extra_bytes": 2**20} for name in operators.OPERATORS]
+    plot.draw(rows, tmp_path / "ops.svg", "cpu")
+    drawn = (tmp_path / "ops.svg").read_text()
+    assert [name for name in operators.OPERATORS if f"{name}, 64 positions" not in drawn] == []
+
+
 def test_all_sides_agree():
     found = equality.compare_all("cpu", "float32", EVERY)
     assert len(found) == 11

@@ -244,9 +244,6 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path,
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-# ---- which records ----------------------------------------------------------------------------------------------------------------------------------
-
-
 def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
     rng = random.Random(3)
     fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
@@ -269,6 +266,9 @@ def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the
     run_all(COMMAND, *words, "-o", str(folder), "--resume", world=2)
     weights = [load_file(each / "model" / "model.safetensors") for each in (tmp_path / "2", folder)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+# ---- which records ----------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_near_duplicates_are_held_out_together_and_a_split_is_kept(tmp_path):

@@ -12,7 +12,7 @@ from genomix.report.svg import Axis, element, picture
 
 _COLOURS = {
     "paramixer-cdil": "#1f5fbf", "paramixer-chord": "#6fa8ff", "attention": "#c2590c", "convolution": "#8a3ffc", "convolution-dense": "#c9a3ff",
-    "rotation": "#b8860b", "fft": "#0f766e", "dna": "#444444", "dna-published": "#b0b0b0",
+    "rotation": "#b8860b", "fft": "#0f766e", "dna": "#444444", "dna-recomputed": "#d6336c", "dna-published": "#b0b0b0",
 }  # fmt: skip
 _WIDTH, _HEIGHT, _PANEL, _LEFT, _TOP, _BOTTOM = 940, 430, 470, 78, 44, 330
 _STYLE = "text { font: 12px sans-serif; fill: #333 } .title { font-weight: bold } polyline { fill: none; stroke-width: 2 } .grid { stroke: #e2e2e2 }"

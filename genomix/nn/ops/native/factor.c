@@ -35,12 +35,12 @@ int64_t plan(Factor *f, int64_t threads) {
     return perceptron_size(f) + f->parts * part_size(f);
 }
 
-/* padded[r][c] = from[r][c], and turned[c][r], both zero beyond; either may be none. */
-static void pad(float *padded, float *turned, const float *from, int64_t rows, int64_t columns, int64_t padded_rows, int64_t padded_columns) {
+/* straight[r][c] = from[r][c], and turned[c][r], both zero beyond; either may be none. */
+static void pad(float *straight, float *turned, const float *from, int64_t rows, int64_t columns, int64_t padded_rows, int64_t padded_columns) {
     for (int64_t r = 0; r < padded_rows; r++)
         for (int64_t c = 0; c < padded_columns; c++) {
             float value = r < rows && c < columns ? from[r * columns + c] : 0;
-            if (padded) padded[r * padded_columns + c] = value;
+            if (straight) straight[r * padded_columns + c] = value;
             if (turned) turned[c * padded_rows + r] = value;
         }
 }
