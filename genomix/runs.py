@@ -21,7 +21,7 @@ from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
 from genomix.errors import SettingsError, UsageError
 from genomix.metrics import summary_lines
-from genomix.outputs import atomic_folder, require_apart
+from genomix.outputs import atomic_file, atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
@@ -103,7 +103,9 @@ def open_run(
             _begin(sources, settings, folder, require, force=force)
 
     processes_of(fabric).from_first(begin)
-    return OpenedRun(fabric, _begun(sources, settings, folder), settings)
+    opened = OpenedRun(fabric, _begun(sources, settings, folder), settings)
+    processes_of(fabric).from_first(lambda: _write_settings(settings, folder))
+    return opened
 
 
 def resolve_run(
@@ -185,6 +187,13 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     return dataset
 
 
+def _write_settings(settings: RunSettings, folder: Path) -> None:
+    """Those that a run goes on with, where they are not those that it was begun with."""
+    if settings_of(folder, type(settings)) != settings:
+        with atomic_file(folder / SETTINGS_FILE) as file:
+            file.write(to_toml(settings))
+
+
 def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset: Dataset) -> None:
     """Raises UsageError when a run that is resumed was begun with other files, or other labels for them."""
     files, settled = settle(sources, settings.data)
@@ -198,10 +207,11 @@ def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset
 
 
 def _require_same(settings: RunSettings, folder: Path) -> None:
-    """Raises SettingsError, naming the difference, when a run that is resumed was begun with other settings."""
+    """Raises SettingsError, naming the difference, when a run that is resumed was begun with settings that make other updates."""
     begun, now = (flat(each.model_dump(mode="json")) for each in (settings_of(folder, type(settings)), settings))
+    how = {f"train.{name}" for name in settings.train.HOW}
     for name, value in now.items():
-        if begun[name] != value:
+        if begun[name] != value and name not in how:
             raise SettingsError(
                 f"{name} is {value!r}, and the run was begun with {begun[name]!r}",
                 where=str(folder / SETTINGS_FILE),

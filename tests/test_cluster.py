@@ -35,7 +35,7 @@ from genomix.train.run import train
 dataset, folder, model = Dataset.open(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 found = launched()
 world = found.processes.world if found else 1
-several = {"strategy": devices._strategy()} if found else {}
+several = {"strategy": devices._strategy(TRAINING, world)} if found else {}
 fabric = Fabric(accelerator="cpu", devices=world, precision="64-true", plugins=[devices._environment(found)], **several)
 fabric.launch()
 settings = TRAINING.model_copy(update={"steps": 50, "checks": False})
@@ -54,12 +54,64 @@ if fabric.global_rank == 0:
     torch.save(first, folder / "first.pt")
 loop._gradients = compute
 train(dataset, TOKENIZER, plain, settings, folder / "single", fabric=devices.launch(settings))
+if found:
+    sharded = settings.model_copy(update={"strategy": "fsdp"})
+    train(dataset, TOKENIZER, plain, sharded, folder / "sharded", fabric=devices.launch(sharded))
 
 bundle = load_bundle(model)
 scorer = build_scorer(bundle, PredictSettings(token_budget=600), processes=devices.processes_of(fabric))
 for count in (1, 2, 7, 13):
     probabilities = split_probabilities(scorer, dataset, np.arange(count))
     np.save(folder / f"probabilities-{count}-{fabric.global_rank}.npy", probabilities)
+leave(0)
+"""
+
+
+SHARES = """
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor
+from small_data import TRAINING
+from genomix.processes import leave
+from genomix.train import devices, sharding
+
+fabric = devices.launch(TRAINING.model_copy(update={"strategy": "fsdp"}))
+
+class Chosen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.both, self.second, self.nobody = (nn.Linear(3, 4) for _ in range(3))
+
+    def forward(self, of):
+        return sum(each(torch.ones(1, 3)).sum() for each in of(self))
+
+torch.manual_seed(0)
+network = Chosen()
+model = fabric.setup_module(network)
+optimizer = fabric.setup_optimizers(torch.optim.AdamW(network.parameters()))
+used = [lambda own: (own.both,), lambda own: (own.both, own.second)][fabric.global_rank]
+before = sharding.whole(model.state_dict())
+for _ in range(2):
+    optimizer.zero_grad()
+    sharding.backward(fabric, model, model(used))
+    gradients = {name: None if p.grad is None else sharding.whole(p.grad).flatten().unique().tolist() for name, p in network.named_parameters()}
+    optimizer.step()
+    sharding.bring_together(model)
+assert gradients == {
+    "both.weight": [1.0], "both.bias": [1.0], "second.weight": [0.5], "second.bias": [0.5], "nobody.weight": None, "nobody.bias": None
+}, gradients
+after, state = sharding.whole(model.state_dict()), optimizer.state_dict()
+assert all(torch.equal(before[name], after[name]) == name.startswith("nobody") for name in before)
+shares = [each for of in state["state"].values() for each in of.values() if isinstance(each, DTensor)]
+assert len(shares) == 8 and all(2 * each.to_local().numel() == each.numel() for each in shares)
+
+kept = sharding.whole(state)
+optimizer.step()
+sharding.load_weights(model, after)
+sharding.load_optimizer(optimizer, kept)
+again = sharding.whole(optimizer.state_dict())
+assert all(torch.equal(again["state"][i][name], each) for i, of in kept["state"].items() for name, each in of.items())
+assert all(torch.equal(each, after[name]) for name, each in sharding.whole(model.state_dict()).items())
 leave(0)
 """
 
@@ -74,8 +126,9 @@ from genomix.nn.classifier import Classifier
 from genomix.processes import launched, leave
 from genomix.train.run import train
 
-folder, poisoned = Path(sys.argv[2]), sys.argv[3:] == ["poisoned"]
-settings = TRAINING.model_copy(update={"checks": False})
+folder, words = Path(sys.argv[2]), sys.argv[3:]
+poisoned = words == ["poisoned"]
+settings = TRAINING.model_copy(update={"checks": False, "strategy": "fsdp" if words == ["fsdp"] else "ddp"})
 pooled, calls = Classifier.pooled, []
 
 def bad(self, *batch):
@@ -131,6 +184,15 @@ def test_two_processes_have_the_loss_curve_of_one(alike, precision, most):
     assert np.abs(np.array(one) - two).max() < most
 
 
+def test_two_processes_that_share_out_the_weights_have_the_run_of_one(alike):
+    one, two = losses(alike[1] / "single"), losses(alike[2] / "sharded")
+    assert len(one) == len(two) == 50
+    assert np.abs(np.array(one) - two).max() < 1e-5
+    mine, theirs = (load_file(alike[world] / name / "model" / "model.safetensors") for world, name in ((1, "single"), (2, "sharded")))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.allclose(tensor.double(), theirs[name].double(), atol=2e-3) for name, tensor in mine.items())
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 13])
 def test_scores_over_processes_are_those_of_one_to_the_last_bit(alike, count):
     alone = np.load(alike[1] / f"probabilities-{count}-0.npy")
@@ -145,6 +207,10 @@ def test_evaluate_over_processes_writes_what_one_writes(dataset, model, tmp_path
     assert one == two
 
 
+def test_processes_that_use_different_weights_have_their_gradients_and_share_out_what_belongs_to_them():
+    run_all(SHARES, world=2)
+
+
 # ---- stopped, killed, resumed ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -155,8 +221,8 @@ def undisturbed(dataset, tmp_path_factory):
     return folder
 
 
-def begin_and_wait(dataset, folder, step):
-    pair = start(AS_A_COMMAND, str(dataset.folder), str(folder), world=2)
+def begin_and_wait(dataset, folder, step, *words):
+    pair = start(AS_A_COMMAND, str(dataset.folder), str(folder), *words, world=2)
     log, deadline = folder / "metrics.jsonl", time.monotonic() + 120
     while not (log.exists() and log.read_text().count('"event": "step"') >= step):
         assert time.monotonic() < deadline
@@ -191,6 +257,24 @@ def test_a_signal_to_one_stops_both_and_a_kill_ends_both_and_resumed_the_weights
     assert code == 0, said
     assert "was written with 2 processes, and now there are 1" in said
     assert np.abs(np.array(losses(alone)) - losses(undisturbed)).max() < 1e-5
+
+
+def test_a_killed_run_with_shared_out_weights_goes_on_to_the_same_weights_and_so_does_one_process_without(dataset, tmp_path):
+    whole, killed, alone = (tmp_path / name for name in ("whole", "killed", "alone"))
+    run_all(AS_A_COMMAND, str(dataset.folder), str(whole), "fsdp", world=2)
+    pair = begin_and_wait(dataset, killed, 25, "fsdp")
+    pair[1].kill()
+    assert [code for code, _, _ in finish(pair)] == [1, -signal.SIGKILL]
+    shutil.copytree(killed, alone)
+
+    run_all(AS_A_COMMAND, str(dataset.folder), str(killed), "fsdp", world=2)
+    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, killed))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+    [(code, _, said)] = finish(start(AS_A_COMMAND, str(dataset.folder), str(alone), world=1))
+    assert code == 0, said
+    assert "was written with 2 processes, and now there are 1" in said
+    assert np.abs(np.array(losses(alone)) - losses(whole)).max() < 1e-5
 
 
 def test_a_loss_that_is_not_finite_in_one_process_stops_both_before_the_update(dataset, tmp_path):

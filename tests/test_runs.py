@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from genomix.cli.main import main
 from genomix.errors import Interrupted
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
+from genomix.train.checkpoint import load_newest
 from genomix.train.settings import TrainSettings
 
 SMALL = [
@@ -157,6 +159,17 @@ def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):
 def test_a_resumed_run_with_another_setting_is_refused_by_name(run_folder, capsys):
     assert main(["train", "-o", str(run_folder), "--resume", "--set", "train.clip=2.0"]) == 78
     assert "train.clip is 2.0, and the run was begun with 1.0" in capsys.readouterr().err
+
+
+def test_a_resumed_run_may_compute_its_updates_in_another_way(run_folder, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    changed = ["--set", "train.recompute=always", "--set", "train.token_budget=500"]
+    assert main(["train", "-o", str(folder), "--resume", *changed]) == 0
+    settings = tomllib.loads((folder / "run.toml").read_text())["train"]
+    assert (settings["recompute"], settings["token_budget"]) == ("always", 500)
+    state = load_newest(folder / "checkpoints")
+    assert state["memory"] == {"recompute": True, "token_budget": 500}
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from typing import Any
 
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies import DDPStrategy, Strategy
 
 from genomix.bundle import require_device
 from genomix.errors import SettingsError
 from genomix.processes import Launched, Processes, launched
+from genomix.train import sharding
 from genomix.train.settings import TrainSettings
 
 _PATIENCE = timedelta(hours=6)
@@ -51,7 +52,7 @@ def launch(settings: TrainSettings) -> Fabric:
     found = launched()
     devices, nodes = _layout(settings, found)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    several: dict[str, Any] = {"strategy": _strategy()} if devices * nodes > 1 else {}
+    several: dict[str, Any] = {"strategy": _strategy(settings, devices * nodes)} if devices * nodes > 1 else {}
     fabric = Fabric(
         accelerator=settings.device,
         devices=devices,
@@ -100,6 +101,8 @@ def _environment(found: Launched | None) -> ClusterEnvironment:
     return TorchElasticEnvironment() if found.by == "torchrun" else _Srun()
 
 
-def _strategy() -> DDPStrategy:
+def _strategy(settings: TrainSettings, world: int) -> Strategy:
+    if settings.strategy == "fsdp":
+        return sharding.strategy(world, _PATIENCE)
     # Short records leave the last factors out, so a process may have parameters without a gradient.
     return DDPStrategy(timeout=_PATIENCE, find_unused_parameters=True)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genomix.data.batches import Batch, made_for
 from genomix.errors import Interrupted, SettingsError
 from genomix.processes import noticing_lost_processes
+from genomix.train import sharding
 from genomix.train.history import History
 from genomix.train.state import Progress, Training, save
 from genomix.train.stopping import stop_requests, told
@@ -46,6 +47,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             loss = _step(training, parts)
             progress.step += 1
             progress.losses, progress.counted = progress.losses + loss, progress.counted + 1
+            sharding.bring_together(training.model)
             training.average.update_parameters(training.network)
             asked, tokens = stop_requested(), sum(int(part.lengths.sum()) for part in parts)
             stopping, tokens = told(training.processes, training.fabric.device, asked=asked, tokens=tokens)
@@ -90,7 +92,7 @@ def _step(training: Training, parts: Sequence[Batch]) -> float:
     step = training.progress.step + 1
     loss = training.guard.run(lambda each: _gradients(training, each), parts, step=step)
     norm = training.fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
-    assert norm is not None, "only a sharded strategy gives none"
+    assert norm is not None, "only Fabric's own FSDP gives none"
     _require_finite(loss, float(norm), step)
     training.optimizer.step()
     training.schedule.step()
@@ -107,7 +109,7 @@ def _gradients(training: Training, parts: Sequence[Batch]) -> float:
     training.optimizer.zero_grad(set_to_none=True)
     known = None if training.composition is None else training.composition[[record for part in parts for record in part.records]]
     loss = training.model(parts, known, head)
-    training.fabric.backward(loss)
+    sharding.backward(training.fabric, training.model, loss)
     return float(loss.detach())
 
 
@@ -123,9 +125,7 @@ def _require_finite(loss: float, norm: float, step: int) -> None:
 
 
 def _diverged(message: str) -> SettingsError:
-    return SettingsError(
-        message, hint="try a lower train.learning_rate, or train.precision fp32; --resume goes on from the last checkpoint"
-    )
+    return SettingsError(message, hint="train into another folder with a lower train.learning_rate, or with train.precision fp32")
 
 
 def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:

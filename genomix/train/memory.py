@@ -52,7 +52,9 @@ class MemoryGuard:
         return {"token_budget": self.batches.token_budget, "recompute": self.recompute}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.batches.token_budget, self.recompute = state["token_budget"], state["recompute"]
+        """Go on so, but for what the settings now ask for."""
+        self.batches.token_budget = min(self.settings.token_budget, state["token_budget"])
+        self.recompute = self.recompute or (state["recompute"] and self.settings.recompute == "auto")
 
     def run(self, gradients: Callable[[Sequence[Batch]], float], parts: Sequence[Batch], *, step: int) -> float:
         """What `gradients` gives for these parts, or for the same records in smaller ones.
@@ -97,7 +99,7 @@ class MemoryGuard:
             who = f"process {rank + 1} of {world}" if world > 1 else "training"
             raise OutOfMemory(
                 f"{who} ran out of memory in step {step} ({said})",
-                hint="--set train.recompute=always, or a lower train.token_budget; --resume goes on from the last checkpoint",
+                hint="--resume with --set train.recompute=always, or with a lower train.token_budget, goes on from the last checkpoint",
             )
         largest = max(parts, key=lambda part: part.tokens.numel())
         alone = len(largest.records) == 1

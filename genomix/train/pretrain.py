@@ -106,7 +106,7 @@ def pretrain(
         folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
     ) as history:
         fit(training, _validation(training, trial) if len(held_out) else None, history)
-    network.load_state_dict(training.processes.from_first(lambda: training.best))
+    network = training.kept()
     result = PretrainResult(batches.word, training.progress.best_loss if naive else None, naive.get("overall"), naive.get("own_record"))
     content = _content(training, recipe, dataset, division, seconds=time.monotonic() - started) | {"pretraining": asdict(result)}
 

@@ -55,11 +55,8 @@ class Recipe:
     strand: Strand
 
     def origin(self, dataset: Dataset, **others: Any) -> dict[str, str]:
-        """What must be equal for a checkpoint to be continued, by name; `others` beside the data and the settings.
-
-        How many devices there are need not: processes that share an update make the same one.
-        """
-        training = self.training.model_dump(mode="json", exclude={"devices"})
+        """What must be equal for a checkpoint to be continued, by name; `others` beside the data and the settings."""
+        training = self.training.model_dump(mode="json", exclude=set(self.training.HOW))
         tables = {"tokenizer": self.tokenizer.model_dump(mode="json"), "model": self.model.model_dump(mode="json"), "train": training}
         named = {"the dataset": dataset.digest, "the strand": self.strand, **flat(tables), **others}
         return {name: str(value) for name, value in named.items()}

@@ -4,6 +4,7 @@ The order: fix the network's size from the training records; start the weights; 
 validation split what its probabilities are worth; read the test split once, beside the baselines; write the model.
 """
 
+import copy
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ def train(
         folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
     ) as history:
         fit(training, validate, history)
-    bundle.model.load_state_dict(training.processes.from_first(lambda: training.best))
+    bundle = replace(bundle, model=training.kept())
     return _finish(training, bundle, dataset, folder, time.monotonic() - started)
 
 
@@ -164,7 +165,9 @@ def assemble(
             hint="fewer processes, or a larger train.max_records",
         )
     steps = step_count(settings, batches.steps(), batches.tokens_per_update)
-    wrapped, optimizer = fabric.setup(update, build_optimizer(network, settings))
+    alike = copy.deepcopy(network)  # of a network that is sharded none could be made
+    wrapped = fabric.setup_module(update)
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(network, settings))  # of the weights that there are now: they may be shares
     return Training(
         fabric=fabric,
         processes=processes,
@@ -180,7 +183,7 @@ def assemble(
         origin=origin,
         start=start,
         progress=Progress(),
-        average=averaged(network, memory=settings.average),
+        average=averaged(alike.to(network.embedding.weight), memory=settings.average),
         guard=guard_memory(fabric, processes, network, batches, settings),
         composition=None if composition is None else composition.to(fabric.device),
         best={},

@@ -1,6 +1,6 @@
 """How a network is trained."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,7 +8,13 @@ from genomix.data.augment import AugmentSettings
 
 
 class TrainSettings(BaseModel):
-    """Training, model choice and what it runs on."""
+    """Training, model choice and what it runs on.
+
+    Attributes:
+        HOW: names of the settings that say how an update is computed, not what it is; a run that is resumed may have others.
+    """
+
+    HOW: ClassVar[frozenset[str]] = frozenset({"token_budget", "recompute", "checkpoint_steps", "device", "devices", "strategy"})
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,3 +77,6 @@ class TrainSettings(BaseModel):
     """What to train on; auto takes an accelerator where there is one."""
     devices: int = Field(default=1, ge=1)
     """Processes, one a device. torchrun and srun say how many there are: leave it out there."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes keeps: `ddp` the whole network, `fsdp` its share of the weights, their gradients and the optimizer's state (FSDP2), for
+    networks far larger than the presets. The updates are the same."""

@@ -18,6 +18,7 @@ from genomix.errors import DataError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
 from genomix.processes import Processes
+from genomix.train import sharding
 from genomix.train.checkpoint import load_newest, save_checkpoint
 from genomix.train.memory import MemoryGuard
 from genomix.train.settings import TrainSettings
@@ -86,14 +87,20 @@ class Training:
         """Of the next update, without the embedding's factor."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
+    def kept(self) -> Any:
+        """A network like `network`, whole in every process, with the weights to keep."""
+        network = self.average.module
+        network.load_state_dict(self.processes.from_first(lambda: self.best))
+        return network
+
     def state(self) -> dict[str, Any]:
-        """The same in all processes of a run."""
+        """The same in all processes of a run, which must all call this."""
         return {
             "origin": self.origin,
             "processes": self.processes.world,
-            "model": self.model.state_dict(),
+            "model": sharding.whole(self.model.state_dict()),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": sharding.whole(self.optimizer.state_dict()),
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
             "memory": self.guard.state(),
@@ -101,9 +108,9 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
+        sharding.load_weights(self.model, state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        sharding.load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.progress = Progress(**state["progress"])
         self.guard.restore(state["memory"])
@@ -111,9 +118,10 @@ class Training:
 
 
 def save(training: Training) -> None:
-    """A checkpoint of where the run is, written by the first process."""
+    """A checkpoint of where the run is, made by all processes together and written by the first."""
+    state = training.state()
     if training.processes.is_first:
-        save_checkpoint(training.checkpoints, training.progress.step, training.state())
+        save_checkpoint(training.checkpoints, training.progress.step, state)
 
 
 def resume_from_checkpoint(training: Training) -> None:
