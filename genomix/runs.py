@@ -21,7 +21,7 @@ from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
 from genomix.errors import SettingsError, UsageError
 from genomix.metrics import summary_lines
-from genomix.outputs import atomic_file, atomic_folder, require_apart
+from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import resolve, to_toml
 from genomix.settings.run import RunSettings
@@ -103,9 +103,7 @@ def open_run(
             _begin(sources, settings, folder, require, force=force)
 
     processes_of(fabric).from_first(begin)
-    opened = OpenedRun(fabric, _begun(sources, settings, folder), settings)
-    processes_of(fabric).from_first(lambda: _write_settings(settings, folder))
-    return opened
+    return OpenedRun(fabric, _begun(sources, settings, folder), settings)
 
 
 def resolve_run(
@@ -185,13 +183,6 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     if sources and made.exists():
         _require_same_sources(sources, settings, dataset)
     return dataset
-
-
-def _write_settings(settings: RunSettings, folder: Path) -> None:
-    """Those that a run goes on with, where they are not those that it was begun with."""
-    if settings_of(folder, type(settings)) != settings:
-        with atomic_file(folder / SETTINGS_FILE) as file:
-            file.write(to_toml(settings))
 
 
 def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset: Dataset) -> None:

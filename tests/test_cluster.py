@@ -127,8 +127,9 @@ from genomix.processes import launched, leave
 from genomix.train.run import train
 
 folder, words = Path(sys.argv[2]), sys.argv[3:]
-poisoned = words == ["poisoned"]
-settings = TRAINING.model_copy(update={"checks": False, "strategy": "fsdp" if words == ["fsdp"] else "ddp"})
+poisoned, sharded = words == ["poisoned"], words == ["sharded"]
+settings = TRAINING.model_copy(update={"checks": False} | ({"steps": 50, "strategy": "fsdp"} if sharded else {}))
+model = MODEL.model_copy(update={"composition": not sharded})
 pooled, calls = Classifier.pooled, []
 
 def bad(self, *batch):
@@ -138,7 +139,7 @@ def bad(self, *batch):
 if poisoned and launched().processes.rank == 1:
     Classifier.pooled = bad
 with _talk():
-    code = exit_code_of(lambda: train(Dataset.open(sys.argv[1]), TOKENIZER, MODEL, settings, folder, resume=True))
+    code = exit_code_of(lambda: train(Dataset.open(sys.argv[1]), TOKENIZER, model, settings, folder, resume=True))
 leave(code)
 sys.exit(code)
 """
@@ -259,19 +260,18 @@ def test_a_signal_to_one_stops_both_and_a_kill_ends_both_and_resumed_the_weights
     assert np.abs(np.array(losses(alone)) - losses(undisturbed)).max() < 1e-5
 
 
-def test_a_killed_run_with_shared_out_weights_goes_on_to_the_same_weights_and_so_does_one_process_without(dataset, tmp_path):
-    whole, killed, alone = (tmp_path / name for name in ("whole", "killed", "alone"))
-    run_all(AS_A_COMMAND, str(dataset.folder), str(whole), "fsdp", world=2)
-    pair = begin_and_wait(dataset, killed, 25, "fsdp")
+def test_a_killed_run_with_shared_out_weights_goes_on_to_the_same_weights_and_so_does_one_process_without(alike, dataset, tmp_path):
+    whole, killed, alone = alike[2] / "sharded", tmp_path / "killed", tmp_path / "alone"
+    pair = begin_and_wait(dataset, killed, 25, "sharded")
     pair[1].kill()
     assert [code for code, _, _ in finish(pair)] == [1, -signal.SIGKILL]
     shutil.copytree(killed, alone)
 
-    run_all(AS_A_COMMAND, str(dataset.folder), str(killed), "fsdp", world=2)
+    run_all(AS_A_COMMAND, str(dataset.folder), str(killed), "sharded", world=2)
     one, other = (load_file(folder / "model" / "model.safetensors") for folder in (whole, killed))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
-    [(code, _, said)] = finish(start(AS_A_COMMAND, str(dataset.folder), str(alone), world=1))
+    [(code, _, said)] = finish(start(AS_A_COMMAND, str(dataset.folder), str(alone), "sharded", world=1))
     assert code == 0, said
     assert "was written with 2 processes, and now there are 1" in said
     assert np.abs(np.array(losses(alone)) - losses(whole)).max() < 1e-5

@@ -283,6 +283,16 @@ def test_a_run_that_goes_on_has_the_parts_that_it_had(dataset, tmp_path, monkeyp
     assert all(part.tokens.numel() <= 500 for parts in keeper.batches.epoch(0) for part in parts)
 
 
+@pytest.mark.parametrize("other", [{"settings": SHORT.model_copy(update={"recompute": "never"})}, {"processes": Processes(0, 2)}])
+def test_a_run_that_goes_on_in_another_way_has_its_own_plan(other, dataset, tmp_path, monkeypatch):
+    Narrow(monkeypatch, 500)
+    state = fitted(dataset, tmp_path)
+    keeper = guard(dataset, **other)
+    planned = keeper.batches.token_budget
+    keeper.restore(state["memory"])
+    assert (keeper.batches.token_budget, keeper.recompute) == (planned, False)
+
+
 def test_a_try_that_fails_in_the_backward_pass_leaves_nothing_behind(dataset, monkeypatch):
     """Memory runs out after the head has seen the records: its running figures must be as before."""
     keeper, parts = guard(dataset), [batch_of([60, 64]), batch_of([200, 210, 220], seed=1)]

@@ -3,7 +3,6 @@
 import csv
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.checkpoint import load_newest
 from genomix.train.settings import TrainSettings
+from genomix.train.state import save
 
 SMALL = [
     *("--preset", "tiny", "--split", "stratified"),
@@ -161,15 +161,24 @@ def test_a_resumed_run_with_another_setting_is_refused_by_name(run_folder, capsy
     assert "train.clip is 2.0, and the run was begun with 1.0" in capsys.readouterr().err
 
 
-def test_a_resumed_run_may_compute_its_updates_in_another_way(run_folder, tmp_path):
+def test_a_resumed_run_may_compute_its_updates_in_another_way(sources, run_folder, tmp_path, monkeypatch):
+    """The last ten updates are made in small parts, their activations computed again: the same weights, but for rounding."""
     folder = tmp_path / "run"
-    shutil.copytree(run_folder, folder)
+
+    def stopped(training):
+        save(training)
+        if training.progress.step == 30:
+            raise Interrupted("stopped")
+
+    monkeypatch.setattr("genomix.train.loop.save", stopped)
+    assert main(["train", *sources, "-o", str(folder), *SMALL]) == 75
+    monkeypatch.undo()
     changed = ["--set", "train.recompute=always", "--set", "train.token_budget=500"]
     assert main(["train", "-o", str(folder), "--resume", *changed]) == 0
-    settings = tomllib.loads((folder / "run.toml").read_text())["train"]
-    assert (settings["recompute"], settings["token_budget"]) == ("always", 500)
-    state = load_newest(folder / "checkpoints")
-    assert state["memory"] == {"recompute": True, "token_budget": 500}
+    memory = load_newest(folder / "checkpoints")["memory"]
+    assert (memory["recompute"], memory["token_budget"]) == (True, 500)
+    for name, tensor in weights(run_folder).items():
+        assert torch.allclose(weights(folder)[name].double(), tensor.double(), atol=1e-3), name
 
 
 @pytest.mark.parametrize(

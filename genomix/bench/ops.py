@@ -114,7 +114,7 @@ def _published(plan: OpsPlan) -> dict[str, Any]:
         seconds = tuned[f"{kind}_seconds"]
         floor = tuned["link_perceptrons_flop"] * (3 if kind == "train" else 1) / tuned["product_flop_per_second"]
         found[f"{kind}_speedup"] = seconds["published"] / seconds["ours"]
-        found[f"{kind}_speedup_over_scatter_add"] = seconds["published_scatter_add"] / seconds["ours"]
+        found[f"{kind}_speedup_over_sum"] = seconds["published_summed"] / seconds["ours"]
         found[f"{kind}_floor_seconds"], found[f"{kind}_over_floor"] = floor, seconds["ours"] / floor
     found["factor_bytes_per_second"] = tuned["factor_bytes"] / tuned["inference_seconds"]["ours"]
     if plan.device == "cpu":

@@ -1,9 +1,9 @@
-"""The published formulation of a Paramixer, written from its description: gather every link's value, multiply, add up at the rows.
+"""The published formulation of a Paramixer, written from its description: gather every link's value, multiply, scatter-add to the rows.
 
-The non-zeros of a factor are a list of (row, column, value). The values of all links are gathered into an array [batch, row, link, channel], multiplied by their
-weights, and added to their rows. As every row has equally many non-zeros, one after the other, that sum is a plain one over the links; done as a
-scatter-add, as for any sparse matrix, it gives the same and takes longer, so the plain sum is the side to be measured against. The mixer takes its weights from
-one of ours, so that both compute the same thing.
+The non-zeros of a factor are a list of (row, column, value), as for any sparse matrix: the values at all columns are gathered into an array [batch, non-zero, channel],
+multiplied by their weights, and added to their rows. The published code leaves this to `torch_sparse.spmm`, which does just that. As every row has equally many
+non-zeros, one after the other, a plain sum over the links gives the same and is faster (`summed`); nobody published it so, and it is measured beside. The mixer
+takes its weights from one of ours, so that both compute the same thing.
 """
 
 import torch
@@ -20,13 +20,13 @@ class PublishedMixer(nn.Module):
 
     Args:
         ours: with one head, and a perceptron for its values.
-        scatter: add up by scatter-add.
+        summed: add up by a plain sum over the links.
     """
 
-    def __init__(self, ours: Paramixer, length: int, *, scatter: bool = False) -> None:
+    def __init__(self, ours: Paramixer, length: int, *, summed: bool = False) -> None:
         super().__init__()
         assert ours.heads == 1, "the published network has one head"
-        self.value, self.factors, self.scatter = ours.value, ours.factors, scatter
+        self.value, self.factors, self.summed = ours.value, ours.factors, summed
         rows = torch.arange(length)[:, None]
         for number, offsets in enumerate(ours.offsets):
             same = number > 0 and offsets == ours.offsets[number - 1]  # all factors of CHORD share their columns
@@ -36,15 +36,17 @@ class PublishedMixer(nn.Module):
     def forward(self, hidden: Float[Tensor, "batch position channel"]) -> Float[Tensor, "batch position channel"]:
         mixed = _perceptron(self.value, hidden)
         for number, factor in enumerate(self.factors):
-            products = _perceptron(factor, hidden)[..., None] * mixed[:, getattr(self, f"columns{number}")]
-            mixed = (self._scattered(products) if self.scatter else products.sum(2)) + mixed
+            weights, columns = _perceptron(factor, hidden), getattr(self, f"columns{number}")
+            products = mixed.index_select(1, columns.flatten()) * weights.flatten(1)[..., None]
+            mixed = self._rows(products, links=columns.shape[1]) + mixed
         return mixed
 
-    @staticmethod
-    def _scattered(products: Float[Tensor, "batch position link channel"]) -> Float[Tensor, "batch position channel"]:
-        batch, length, links, channels = products.shape
-        rows = torch.arange(length, device=products.device).repeat_interleave(links)[None, :, None].expand(batch, -1, channels)
-        return products.new_zeros(batch, length, channels).scatter_add_(1, rows, products.flatten(1, 2))
+    def _rows(self, products: Float[Tensor, "batch nonzero channel"], *, links: int) -> Float[Tensor, "batch position channel"]:
+        batch, count, channels = products.shape
+        if self.summed:
+            return products.unflatten(1, (-1, links)).sum(2)
+        rows = torch.arange(count // links, device=products.device).repeat_interleave(links)[None, :, None].expand(batch, -1, channels)
+        return products.new_zeros(batch, count // links, channels).scatter_add_(1, rows, products)
 
 
 def _perceptron(layers: nn.Module, hidden: Tensor) -> Tensor:

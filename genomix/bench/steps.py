@@ -77,8 +77,8 @@ def against_published(*, rounds: int, device: str, dtype: str, length: int = DNA
     assert isinstance(ours.module, Alone)
     rows = ours.input.detach().transpose(1, 2).contiguous().requires_grad_()
     sides = {"ours": ours}
-    for name, scatter in (("published", False), ("published_scatter_add", True)):
-        module = PublishedMixer(ours.module.mixer, length, scatter=scatter).to(device)
+    for name, summed in (("published", False), ("published_summed", True)):
+        module = PublishedMixer(ours.module.mixer, length, summed=summed).to(device)
         sides[name] = Case(module, rows, ours.gradient.transpose(1, 2).contiguous(), ours.precision)
     error = _difference_on(ours)
     limits = _limits(device, dtype)

@@ -7,9 +7,11 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy, Strategy
+from packaging.version import Version
 
 from genomix.bundle import require_device
 from genomix.errors import SettingsError
@@ -61,6 +63,7 @@ def launch(settings: TrainSettings) -> Fabric:
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
         **several,
     )
+    _require_averages(settings, fabric)
     fabric.launch()
     if not fabric.is_global_zero:
         logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again
@@ -90,7 +93,7 @@ def _layout(settings: TrainSettings, found: Launched | None) -> tuple[int, int]:
     if settings.devices not in (1, found.per_node):
         raise SettingsError(
             f"train.devices is {settings.devices}, and {found.by} started {found.per_node} processes on this node",
-            hint=f"leave train.devices out: {found.by} says how many there are",
+            hint=f"--set train.devices=1: {found.by} says how many there are",
         )
     return found.per_node, found.processes.world // found.per_node
 
@@ -99,6 +102,14 @@ def _environment(found: Launched | None) -> ClusterEnvironment:
     if found is None:
         return LightningEnvironment()
     return TorchElasticEnvironment() if found.by == "torchrun" else _Srun()
+
+
+def _require_averages(settings: TrainSettings, fabric: Fabric) -> None:
+    """Raises SettingsError where FSDP2 would give wrong gradients without a word: on CPUs older versions add them up, and don't divide."""
+    if settings.strategy == "fsdp" and fabric.device.type == "cpu" and Version(torch.__version__) < Version("2.13"):
+        raise SettingsError(
+            f"train.strategy is fsdp, which on CPUs needs torch 2.13 or newer; this is {torch.__version__}", hint="--set train.strategy=ddp"
+        )
 
 
 def _strategy(settings: TrainSettings, world: int) -> Strategy:

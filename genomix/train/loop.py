@@ -92,7 +92,7 @@ def _step(training: Training, parts: Sequence[Batch]) -> float:
     step = training.progress.step + 1
     loss = training.guard.run(lambda each: _gradients(training, each), parts, step=step)
     norm = training.fabric.clip_gradients(training.model, training.optimizer, max_norm=training.settings.clip, error_if_nonfinite=False)
-    assert norm is not None, "only Fabric's own FSDP gives none"
+    assert norm is not None, "only clipping by value gives none"
     _require_finite(loss, float(norm), step)
     training.optimizer.step()
     training.schedule.step()

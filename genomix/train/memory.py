@@ -49,12 +49,15 @@ class MemoryGuard:
 
     def state(self) -> dict[str, Any]:
         """What a run that goes on must know, so that its parts are the same."""
-        return {"token_budget": self.batches.token_budget, "recompute": self.recompute}
+        return {"token_budget": self.batches.token_budget, "recompute": self.recompute, "decided_for": self._decided_for()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on so, but for what the settings now ask for."""
-        self.batches.token_budget = min(self.settings.token_budget, state["token_budget"])
-        self.recompute = self.recompute or (state["recompute"] and self.settings.recompute == "auto")
+        """Take up these decisions, unless they were made for other wishes, another kind of device or another number of processes."""
+        if state["decided_for"] == self._decided_for():
+            self.batches.token_budget, self.recompute = state["token_budget"], state["recompute"]
+
+    def _decided_for(self) -> list[Any]:
+        return [self.settings.token_budget, self.settings.recompute, self.device.type, self.processes.world]
 
     def run(self, gradients: Callable[[Sequence[Batch]], float], parts: Sequence[Batch], *, step: int) -> float:
         """What `gradients` gives for these parts, or for the same records in smaller ones.

@@ -4,7 +4,6 @@ The order: fix the network's size from the training records; start the weights; 
 validation split what its probabilities are worth; read the test split once, beside the baselines; write the model.
 """
 
-import copy
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -112,12 +111,11 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Reci
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
     factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
 
-    def begin() -> tuple[dict[str, Any], torch.Tensor | None, dict[str, torch.Tensor]]:
+    def begin() -> tuple[dict[str, Any], torch.Tensor | None]:
         start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
-        return start, _composition(model, dataset, records, recipe, factors), model.state_dict()
+        return start, _composition(model, dataset, records, recipe, factors)
 
-    start, composition, begun = processes.from_first(begin)
-    model.load_state_dict(begun)
+    start, composition = processes.from_first(begin)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum")
     training = assemble(
@@ -149,7 +147,7 @@ def assemble(
     validation_tokens: float,
     composition: torch.Tensor | None = None,
 ) -> Training:
-    """What the loop works on, at its first step.
+    """What the loop works on, at its first step; all processes begin with the weights that the first one has.
 
     Args:
         update: gives the loss of an update of the network.
@@ -165,9 +163,12 @@ def assemble(
             hint="fewer processes, or a larger train.max_records",
         )
     steps = step_count(settings, batches.steps(), batches.tokens_per_update)
-    alike = copy.deepcopy(network)  # of a network that is sharded none could be made
+    network.load_state_dict(
+        processes.from_first(network.state_dict)
+    )  # computed on another processor they may differ, and only DDP would see to it
+    average = averaged(network, memory=settings.average)  # copied now: a sharded network can't be
     wrapped = fabric.setup_module(update)
-    optimizer: Any = fabric.setup_optimizers(build_optimizer(network, settings))  # of the weights that there are now: they may be shares
+    optimizer: Any = fabric.setup_optimizers(build_optimizer(network, settings))  # made now: sharding replaces the parameters
     return Training(
         fabric=fabric,
         processes=processes,
@@ -183,7 +184,7 @@ def assemble(
         origin=origin,
         start=start,
         progress=Progress(),
-        average=averaged(alike.to(network.embedding.weight), memory=settings.average),
+        average=average.to(network.embedding.weight),
         guard=guard_memory(fabric, processes, network, batches, settings),
         composition=None if composition is None else composition.to(fabric.device),
         best={},

@@ -78,5 +78,5 @@ class TrainSettings(BaseModel):
     devices: int = Field(default=1, ge=1)
     """Processes, one a device. torchrun and srun say how many there are: leave it out there."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
-    """What each of several processes keeps: `ddp` the whole network, `fsdp` its share of the weights, their gradients and the optimizer's state (FSDP2), for
-    networks far larger than the presets. The updates are the same."""
+    """`fsdp` shares out the optimizer's state over the processes (FSDP2), for networks far larger than the presets; while an update is computed each process has
+    all weights and gradients, as with `ddp`. The updates are the same."""

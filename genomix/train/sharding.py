@@ -1,8 +1,8 @@
-"""A network whose weights, gradients and optimizer's state are shared out over the processes of a run (FSDP2, `train.strategy = "fsdp"`).
+"""A network whose optimizer's state, and between updates whose weights, are shared out over the processes of a run (FSDP2, `train.strategy = "fsdp"`).
 
 The network is one unit of sharding: the processes read different numbers of parts of different lengths, so they could not meet at every block. Its weights are
-brought together once an update, for the average and for the next forward pass, and shared out again when the gradients are known. Between a network that is
-sharded and one that is not, nothing differs in a checkpoint.
+brought together once an update, for the average and for the next forward pass, and shared out again when the gradients are known. A checkpoint is the same
+whether the network was sharded or not.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,6 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from genomix.processes import noticing_lost_processes
-
 
 def strategy(world: int, patience: timedelta) -> ModelParallelStrategy:
     """Fabric's, for so many processes that share one copy of the weights."""
@@ -35,16 +33,15 @@ def strategy(world: int, patience: timedelta) -> ModelParallelStrategy:
 
 
 def bring_together(model: nn.Module) -> None:
-    """Have the whole weights in the parameters of a sharded model, until its next gradients are known; others are as they were."""
+    """Have the whole weights in the parameters of a sharded model, until its next gradients are known; other models are left as they are."""
     if (sharded := _sharded(model)) is not None:
-        with noticing_lost_processes():
-            sharded.unshard()
+        sharded.unshard()
 
 
 def backward(fabric: Fabric, model: nn.Module, loss: Tensor) -> None:
     """Leave the gradients of the loss in the parameters, averaged over the processes.
 
-    The processes of a sharded model add up all gradients as one row of numbers, so each must have as many of them: for a weight that only others used it adds
+    The processes of a sharded model add up all gradients as one long vector, so each must have as many of them: for a weight that only others used it adds
     zeros (short records leave the last factors out, and a process may have no record). A weight that no process used has no gradient, as without sharding.
     """
     if (sharded := _sharded(model)) is None:
@@ -53,20 +50,23 @@ def backward(fabric: Fabric, model: nn.Module, loss: Tensor) -> None:
     reached = {id(leaf) for leaf in _leaves(loss)}
     weights = list(sharded.parameters())
     users = torch.tensor([id(weight) in reached for weight in weights], dtype=torch.int32, device=loss.device)
-    with noticing_lost_processes():
-        dist.all_reduce(users)
-        missed = [weight for weight, count in zip(weights, users.tolist(), strict=True) if count and id(weight) not in reached]
-        fabric.backward(loss + sum(weight.flatten()[0] * 0 for weight in missed))
+    dist.all_reduce(users)
+    missed = [weight for weight, count in zip(weights, users.tolist(), strict=True) if count and id(weight) not in reached]
+    fabric.backward(loss + sum(weight.flatten()[0] * 0 for weight in missed))
 
 
-def whole(state: Any) -> Any:
-    """A state without shares: each tensor brought together, in the main memory. All processes must call this together."""
+def whole(state: Any, *, keep: bool = True) -> Any:
+    """A state without shares: each tensor brought together, in the main memory. All processes must call this together.
+
+    Args:
+        keep: whether this process wants them; it has None in their places otherwise.
+    """
     if isinstance(state, DTensor):
-        with noticing_lost_processes():
-            return state.full_tensor().cpu()
+        together = state.full_tensor()
+        return together.cpu() if keep else None
     if isinstance(state, dict):
-        return {key: whole(value) for key, value in state.items()}
-    return [whole(value) for value in state] if isinstance(state, list) else state
+        return {key: whole(value, keep=keep) for key, value in state.items()}
+    return [whole(value, keep=keep) for value in state] if isinstance(state, list) else state
 
 
 def load_weights(model: nn.Module, state: dict[str, Tensor]) -> None:

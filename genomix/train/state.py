@@ -94,13 +94,13 @@ class Training:
         return network
 
     def state(self) -> dict[str, Any]:
-        """The same in all processes of a run, which must all call this."""
+        """What a checkpoint holds, in the first process; all must call this together, and in the others it is not complete."""
         return {
             "origin": self.origin,
             "processes": self.processes.world,
-            "model": sharding.whole(self.model.state_dict()),
+            "model": sharding.whole(self.model.state_dict(), keep=self.processes.is_first),
             "average": self.average.state_dict(),
-            "optimizer": sharding.whole(self.optimizer.state_dict()),
+            "optimizer": sharding.whole(self.optimizer.state_dict(), keep=self.processes.is_first),
             "schedule": self.schedule.state_dict(),
             "progress": asdict(self.progress),
             "memory": self.guard.state(),
