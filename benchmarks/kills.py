@@ -1,6 +1,6 @@
 """Kills training and prediction at random moments, starts them again, and looks at what comes out.
 
-    python benchmarks/kills.py --kills 50 --work DIR [--seed 0]
+    python benchmarks/kills.py --kills 50 --work DIR [--seed 0] [--strategy fsdp]
 
 Two processes (gloo, this machine's CPU) train or predict. At a random moment of their time one of them, or both, get SIGKILL; they are started again, and
 killed again, until they come to their end. (They are forked from this process, which has the libraries loaded, so that the time is spent in genomix.) Then the weights, and the predictions, must be those of an undisturbed run, to the last byte. After every kill each
@@ -134,8 +134,9 @@ def check_training(folder):
             json.loads((folder / name).read_text())
 
 
-def train_words(work, folder):
-    return ["train", f"poor={work / 'poor.fa'}", f"rich={work / 'rich.fa'}", "-o", folder, "--split", "stratified", "--resume", *SMALL]
+def train_words(work, folder, strategy):
+    chosen = ["--split", "stratified", "--resume", *SMALL, "--set", f"train.strategy={strategy}"]
+    return ["train", f"poor={work / 'poor.fa'}", f"rich={work / 'rich.fa'}", "-o", folder, *chosen]
 
 
 def weights(folder):
@@ -178,11 +179,12 @@ def main():
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strategy", choices=["ddp", "fsdp"], default="ddp")
     given = parser.parse_args()
     rng, work = random.Random(given.seed), given.work.resolve()
     work.mkdir(parents=True)
     write_sequences(work, rng)
-    training = timed(train_words(work, work / "undisturbed"))
+    training = timed(train_words(work, work / "undisturbed", given.strategy))
     model, wanted = work / "undisturbed", weights(work / "undisturbed")
     predicting = timed(predict_words(work, model, work / "undisturbed.tsv"))
     rows = (work / "undisturbed.tsv").read_bytes()
@@ -205,7 +207,7 @@ def main():
     for kind, victims in (("one of two", lambda rng: [rng.randrange(2)]), ("both", lambda _: [0, 1])):
         runs += campaign(
             counts[kind],
-            lambda run: train_words(work, work / f"{kind}-{run}"),  # noqa: B023 - called before the loop goes on
+            lambda run: train_words(work, work / f"{kind}-{run}", given.strategy),  # noqa: B023 - called before the loop goes on
             training,
             check=lambda run: check_training(work / f"{kind}-{run}"),  # noqa: B023 - as above
             compare=same_weights,
