@@ -25,6 +25,7 @@ CANNOT_WRITE = {
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EEXIST,
+    errno.ENAMETOOLONG,
 }
 """Errors of the system that mean: a result can't be put there."""
 
@@ -56,16 +57,16 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     """
     path = Path(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    if path.is_dir():
-        raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
     with _reporting(path):
+        if path.is_dir():
+            raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
         if path.exists() and not path.is_file() and not path.is_dir():
             with open(path, mode, **text) as file:
                 yield file
             return
         target = path.resolve()  # a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".partial", dir=target.parent)
         try:
             with os.fdopen(handle, mode, **text) as file:
                 yield file
@@ -94,12 +95,13 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
     path = Path(path)
     require_free(path, force=force, marker=marker)
     with _reporting(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        target = path.resolve()  # a link stays a link
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_hidden(target), suffix=".partial", dir=target.parent))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            _put_in_place(temporary, path)
+            _put_in_place(temporary, target)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -114,9 +116,12 @@ def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
     Raises:
         OutputError: `path` exists and may not be replaced.
     """
-    if not (path.is_file() or path.is_dir()) or (path.is_dir() and not any(path.iterdir())):
-        return
-    ours = marker is None or any(path.glob(marker))
+    with _reporting(path):
+        if path.is_dir():
+            _require_movable(path)
+        if not (path.is_file() or path.is_dir()) or (path.is_dir() and not any(path.iterdir())):
+            return
+        ours = marker is None or any(path.glob(marker))
     if not force:
         kind = "folder" if path.is_dir() else "file"
         raise OutputError(
@@ -128,6 +133,17 @@ def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
             where=str(path),
             hint="-o names another",
         )
+
+
+def _require_movable(folder: Path) -> None:
+    """Raises OutputError for a folder that another one can't be put in the place of."""
+    target = folder.resolve()
+    here = Path.cwd()
+    what = (
+        "where commands are run from" if target in (here, *here.parents) else "where a disk is mounted" if os.path.ismount(target) else None
+    )
+    if what:
+        raise OutputError(f"the folder {what} can't be replaced by the output", where=str(folder), hint="-o names a new folder in it")
 
 
 def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
@@ -147,10 +163,22 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temporary, path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent)) / path.name
-    os.replace(path, old)
-    os.replace(temporary, path)
-    shutil.rmtree(old.parent, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=_hidden(path), suffix=".old", dir=path.parent))
+    old = aside / "old"
+    try:
+        os.replace(path, old)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            os.replace(old, path)
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _hidden(path: Path) -> str:
+    """What the name of a temporary file or folder beside this one begins with; not all of a long name, as names have a longest length."""
+    return os.fsdecode(os.fsencode(f".{path.name}")[:200]) + "."
 
 
 def _umask() -> int:

@@ -21,6 +21,7 @@ from genomix.nn.classifier import Classifier
 from genomix.nn.features import head_inputs
 from genomix.planning import longest_prediction, shortage
 from genomix.processes import Processes
+from genomix.records import OTHER
 from genomix.tokenizers import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class _Buffer:
     """Records whose windows wait to run; record after record, window after window, strand after strand."""
 
     weights: list[list[int]] = field(default_factory=list)
-    """Bases of each window of each record."""
+    """Known bases of each window of each record."""
     tokens: list[np.ndarray] = field(default_factory=list)
     circular: list[bool] = field(default_factory=list)
     size: int = 0
@@ -128,9 +129,9 @@ class Scorer:
         yield from self._flush(buffer)
 
     def _add(self, buffer: _Buffer, codes: np.ndarray) -> None:
-        spans = self.windows(len(codes))
         ring = self.circular and len(codes) <= max_bases(self.max_tokens, self.tokenizer, circular=True)
-        buffer.weights.append([stop - start for start, stop in spans])
+        spans, weights = self._telling_windows(codes)
+        buffer.weights.append(weights)
         for start, stop in spans:
             window = codes[start:stop]
             for part in (window, reverse_complement(window))[: self.strands]:
@@ -138,6 +139,14 @@ class Scorer:
                 buffer.tokens.append(ids)
                 buffer.circular.append(ring)
                 buffer.size += len(ids)
+
+    def _telling_windows(self, codes: np.ndarray) -> tuple[list[tuple[int, int]], list[int]]:
+        """The windows that a record is read in, and the known bases of each. Those without any say nothing: they are left out where there are others."""
+        spans = self.windows(len(codes))
+        known = [int(np.count_nonzero(codes[start:stop] < OTHER)) for start, stop in spans]
+        if not any(known):
+            return spans, [1] * len(spans)
+        return [span for span, bases in zip(spans, known, strict=True) if bases], [bases for bases in known if bases]
 
     def windows(self, length: int) -> list[tuple[int, int]]:
         """The spans that a record of `length` bases is read in: itself, or evenly spaced overlapping windows that cover it."""
@@ -248,7 +257,7 @@ def build_scorer(
 
 
 def _merge(probabilities: np.ndarray, features: np.ndarray, weights: Sequence[int], temperature: float) -> Scores:
-    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their bases, and over strands."""
+    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their known bases, and over strands."""
     strands = np.average(probabilities, axis=0, weights=weights)
     each = at_temperature(strands, temperature)
     agreement = None if len(strands) == 1 else float(1 - np.abs(each[0] - each[1]).sum() / 2)

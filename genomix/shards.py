@@ -106,6 +106,8 @@ def own_share(word: str | None, output: str, sequences: Sequence[str], *, split_
         UsageError: the word says something else, torchrun or srun started this process as well, or the records are to be split up by class.
     """
     share = _own_share(word, output, sequences)
+    if split_fasta is not None and word is None and not launched():
+        return None
     if share is not None and split_fasta is not None:
         raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
     return share
@@ -121,8 +123,13 @@ def _own_share(word: str | None, output: str, sequences: Sequence[str]) -> Proce
         if torch.cuda.is_available():
             torch.cuda.set_device(found.local % torch.cuda.device_count())
         return found.processes
-    begun = output != "-" and parts_folder(Path(output)).is_dir() and all(Path(path).is_file() for path in sequences)
+    begun = output != "-" and _has_parts(parts_folder(Path(output))) and all(Path(path).is_file() for path in sequences)
     return Processes() if begun else None
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether an earlier try left parts; what is done left its marker only."""
+    return folder.is_dir() and any(each.is_dir() for each in folder.iterdir())
 
 
 def shards(word: str) -> Processes:
@@ -179,7 +186,14 @@ def predict_shares(bundle: Bundle, question: Question, processes: Processes, *, 
         parts = number + 1
         path = _path(folder, number)
         if number % processes.world == processes.rank and not path.exists():
-            _make_part(path, predictor, bundle, question, (chunk for _, chunk in group))
+            try:
+                _make_part(path, predictor, bundle, question, (chunk for _, chunk in group))
+            except FileNotFoundError:
+                if not _is_whole(question):
+                    raise
+                return Shares(
+                    Counter(_marker(question.output)["counts"]), made=shares.made
+                )  # another process has made all, and cleared the parts away
             shares.made += 1
     there = set(folder.glob("part-*"))
     shares.missing = sum(_path(folder, number) not in there for number in range(parts))

@@ -205,6 +205,8 @@ def test_priors_in_words_and_in_a_table(tmp_path):
     assert read_prior(str(tmp_path / "p.tsv"), names).tolist() == [0.75, 0.25]
     assert read_prior("B=0.1,A=0.9", ("A", "B")).tolist() == [0.9, 0.1]
     assert read_prior("a=b=0.333,c=0.667", ("a=b", "c")).sum() == pytest.approx(1)
+    many = tuple(f"Escherichia_coli_strain_{number:03d}" for number in range(100))
+    assert read_prior(",".join(f"{name}=0.01" for name in many), many).sum() == pytest.approx(1)  # longer than a file's name may be
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,13 @@ def test_the_lines_about_a_genbank_release_are_stepped_over(tmp_path):
     assert contents(written(tmp_path, (preamble + GENBANK).encode())) == RECORDS
 
 
+def test_headers_of_genbank_are_text_that_can_be_written_and_a_dot_is_no_accession(tmp_path):
+    lines = ["LOCUS       plasmid1       14 bp    DNA", "DEFINITION  5 µM café", "ACCESSION   .", "VERSION     ."]
+    text = "\n".join([*lines, "ORIGIN", "        1 acgtacgtac gtac", "//", ""])
+    (found,) = open_records(str(written(tmp_path, text.encode("latin-1"))))
+    assert (found.id, found.description) == ("plasmid1", "5 µM café")
+
+
 def test_a_warning_of_biopython_is_logged_once_with_its_place(tmp_path, caplog):
     path = written(tmp_path, GENBANK.replace(" 14 bp", " 15 bp").encode())
     assert contents(path) == RECORDS

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,44 @@ def test_an_empty_folder_is_filled(tmp_path):
         (folder / "x").write_text("")
     assert names(tmp_path / "run") == ["x"]
     assert names(tmp_path) == ["run"]
+
+
+@pytest.mark.parametrize("place", [".", ".."])
+def test_the_folder_that_commands_are_run_from_is_refused_before_any_work(tmp_path, monkeypatch, place):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    with pytest.raises(OutputError, match="run from can't be replaced"), atomic_folder(place, marker="*", force=True):
+        pytest.fail("the work began")
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_folder_that_can_not_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mark").write_text("old")
+    moves = []
+
+    def fails_to_come(source, target):
+        moves.append((source, target))
+        if len(moves) == 2:
+            raise OSError(errno.EIO, "Input/output error")
+        Path(source).rename(target)
+
+    monkeypatch.setattr(os, "replace", fails_to_come)
+    with pytest.raises(OutputError, match="Input/output error"), atomic_folder(tmp_path / "run", marker="mark", force=True):
+        pass
+    assert (tmp_path / "run" / "mark").read_text() == "old"
+    assert names(tmp_path) == ["run"]
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    name = "ü" * 127
+    with atomic_file(tmp_path / name) as file:
+        file.write("x")
+    with atomic_folder(tmp_path / ("f" * 255), marker="*"):
+        pass
+    assert names(tmp_path) == ["f" * 255, name]
+    with pytest.raises(OutputError, match="too long"), atomic_file(tmp_path / ("f" * 256)):
+        pass
 
 
 def test_a_folder_does_not_go_to_standard_output():

@@ -15,7 +15,7 @@ from small_data import MODEL, TOKENIZER, random_sequence
 from genomix.bundle import Bundle, new_model, save_bundle
 from genomix.cli.main import main
 from genomix.predict import predict
-from genomix.records import SequenceRecord
+from genomix.records import Prediction, SequenceRecord
 from genomix.report.predictions import COLUMNS, write_predictions
 from genomix.scorer import PredictSettings, Scorer, build_scorer
 from genomix.tokenizers import build_tokenizer
@@ -170,6 +170,18 @@ def test_windows_are_averaged_by_their_bases():
     assert whole.probabilities == pytest.approx(np.mean([part.probabilities for part in parts], axis=0), abs=1e-6)
 
 
+def test_windows_of_unknown_bases_alone_have_no_say():
+    """What is known of a scaffold decides, however long the gap in it is."""
+    bundle = make_bundle(max_tokens=64)
+    known = random_sequence(random.Random(5), 66, gc=0.4)
+    (gapped,), (whole,) = (predictions(bundle, [each], max_ambiguous=1, overlap=0) for each in (known + "N" * 132, known))
+    assert gapped.windows == 1
+    assert gapped.probabilities == pytest.approx(whole.probabilities, abs=1e-9)
+    (unknown,) = predictions(bundle, ["N" * 198], max_ambiguous=1, overlap=0)
+    assert unknown.windows == 3
+    assert sum(unknown.probabilities) == pytest.approx(1)
+
+
 # ---- files -------------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +197,38 @@ def test_one_fasta_a_class(bundle, tmp_path):
         ids = [line[1:] for line in path.read_text().splitlines() if line.startswith(">")]
         assert ids == [name for name, label in labels.items() if names[label] == path.name]
     assert (tmp_path / "by_class" / "_unclassified.fasta").read_text() == ">r1\nAC\n"
+
+
+def test_a_class_whose_name_is_longer_than_a_file_name_may_be(tmp_path):
+    classes = ("ü" * 100 + "a", "ü" * 100 + "b")
+    found = [(record("ACGT", name), Prediction(name, 4, "classified", label=name, probabilities=(0.5, 0.5))) for name in classes]
+    write_predictions(found, classes, str(tmp_path / "p.tsv"), split_fasta=tmp_path / "by_class")
+    written = [path.read_text() for path in (tmp_path / "by_class").glob("*.fasta")]
+    assert sorted(written) == [f">{name}\nACGT\n" for name in classes]
+
+
+def test_the_table_does_not_go_into_the_folder_that_is_replaced(model_folder, tmp_path, capsys):
+    (tmp_path / "x.fa").write_text(">a\nACGTACGT\n")
+    command = [
+        "predict",
+        model_folder,
+        str(tmp_path / "x.fa"),
+        "-o",
+        str(tmp_path / "split" / "p.tsv"),
+        "--split-fasta",
+        str(tmp_path / "split"),
+    ]
+    assert main(command) == 2
+    assert "lies in the folder of --split-fasta" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.fa"]
+
+
+def test_a_later_input_that_is_not_there_is_noticed_before_any_work(model_folder, tmp_path, capsys, monkeypatch):
+    (tmp_path / "x.fa").write_text(">a\nACGTACGT\n")
+    monkeypatch.setattr("genomix.bundle.load_bundle", lambda *_, **__: pytest.fail("the model was loaded"))
+    for wrong, said in ((tmp_path / "y.fa", "no such file"), (tmp_path, "a folder, expected a file")):
+        assert main(["predict", model_folder, str(tmp_path / "x.fa"), str(wrong), "-o", str(tmp_path / "p.tsv")]) == 66
+        assert said in capsys.readouterr().err
 
 
 def test_an_error_midway_leaves_no_file(model_folder, tmp_path, capsys):

@@ -8,6 +8,7 @@ import pytest
 from several_processes import COMMAND, finish, start
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, write_fasta
 
+from genomix import shards
 from genomix.cli.main import main
 from genomix.processes import Processes, launched
 from genomix.shards import part_of, parts_folder
@@ -79,6 +80,27 @@ def test_what_is_there_is_not_made_again(model, sequences, undisturbed, tmp_path
     before = output.stat().st_mtime_ns
     assert main(words(model, sequences, output, "--shard", "2/2")) == 0  # a task of the array that comes late
     assert output.stat().st_mtime_ns == before
+
+
+def test_when_all_is_done_the_plain_command_is_a_plain_command(model, sequences, undisturbed, tmp_path):
+    output, split = tmp_path / "predictions.tsv", tmp_path / "split"
+    assert main(words(model, sequences, output, "--shard", "1/1")) == 0
+    assert main(words(model, sequences, output, "--force", "--split-fasta", str(split))) == 0
+    assert output.read_bytes() == undisturbed
+    assert split.is_dir()
+
+
+def test_a_share_whose_parts_another_process_has_put_together_meanwhile_is_done(model, sequences, undisturbed, tmp_path, monkeypatch):
+    output, make = tmp_path / "predictions.tsv", shards._make_part
+
+    def overtaken(path, *rest):
+        monkeypatch.setattr(shards, "_make_part", make)
+        assert main(words(model, sequences, output, "--shard", "1/1")) == 0
+        make(path, *rest)
+
+    monkeypatch.setattr(shards, "_make_part", overtaken)
+    assert main(words(model, sequences, output, "--shard", "1/1")) == 0
+    assert output.read_bytes() == undisturbed
 
 
 def test_parts_of_other_settings_models_or_sequences_are_never_taken(model, sequences, tmp_path):

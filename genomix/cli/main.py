@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -161,7 +160,7 @@ def _usage_error(error: Any) -> UsageError:
 
 def _file_error(error: OSError) -> GenomixError | None:
     path = error.filename if isinstance(error.filename, str) else "output"
-    unreadable = error.errno in {errno.EACCES, errno.EPERM} and Path(path).exists() and not os.access(path, os.R_OK)
+    unreadable = error.errno in {errno.EACCES, errno.EPERM} and os.access(path, os.F_OK) and not os.access(path, os.R_OK)
     if isinstance(error, FileNotFoundError) or unreadable:
         return InputMissing(f"cannot open: {error.strerror}", where=path)
     return output_error(error, path) if error.errno in CANNOT_WRITE else None

@@ -54,7 +54,7 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
-    from genomix.formats import open_records
+    from genomix.formats import open_records, require_readable
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
@@ -70,6 +70,9 @@ def predict(
     }
     settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
     share = own_share(shard, output, sequences, split_fasta=split_fasta)
+    require_readable(sequences)
+    if split_fasta and output != "-":
+        _require_beside(Path(output), split_fasta)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
         require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
@@ -87,3 +90,11 @@ def predict(
     )
     lengths.warn()
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
+
+
+def _require_beside(output: Path, folder: Path) -> None:
+    """Raises UsageError where the output is to lie in a folder that appears whole, in place of what is there."""
+    from genomix.errors import UsageError
+
+    if folder.resolve() in (output.resolve(), *output.resolve().parents):
+        raise UsageError(f"{output} lies in the folder of --split-fasta, which is replaced as a whole", hint="-o names a file elsewhere")

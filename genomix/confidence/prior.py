@@ -35,8 +35,7 @@ def read_prior(text: str, classes: Sequence[str]) -> np.ndarray:
     Raises:
         UsageError: a class is unknown, missing or named twice, a value is no number from 0 on, or they don't add up to 1.
     """
-    path = Path(text)
-    pairs, where = (_from_table(path), text) if path.is_file() else (_from_words(text), None)
+    pairs, where = (_from_table(Path(text)), text) if _is_file(text) else (_from_words(text), None)
     found: dict[str, float] = {}
     for name, written in pairs:
         if name not in classes:
@@ -74,6 +73,13 @@ def _from_words(text: str) -> list[tuple[str, str]]:
     if bad:
         raise UsageError(f"--prior: expected CLASS=NUMBER, found {bad[0]!r}, and no file has the name {text!r}", hint=_HOW)
     return [(name.strip(), value) for name, _, value in pairs]
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def _from_table(path: Path) -> list[tuple[str, str]]:

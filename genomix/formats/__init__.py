@@ -10,7 +10,7 @@ from typing import NamedTuple
 from genomix.errors import DataError
 from genomix.formats import fasta, fastq, genbank
 from genomix.formats.intervals import IntervalInfo, interval_records
-from genomix.formats.opening import display_name
+from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file
 from genomix.formats.suffixes import COMPRESSION_SUFFIXES, SEQUENCE_SUFFIXES, has_sequence_suffix, without_suffixes
 from genomix.records import SequenceRecord
@@ -23,6 +23,7 @@ __all__ = [
     "has_sequence_suffix",
     "interval_records",
     "open_records",
+    "require_readable",
     "without_suffixes",
 ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genomix.errors import DataError, GenomixError
 from genomix.formats.opening import display_name
-from genomix.formats.sequence_file import ForeignLetterError, SequenceFile, nucleotides
+from genomix.formats.sequence_file import ForeignLetterError, SequenceFile, header_text, nucleotides
 from genomix.records import SequenceRecord
 
 if TYPE_CHECKING:  # where they run they are imported inside functions: a tenth of a second that FASTA does not need
@@ -50,15 +50,17 @@ def _read(file: SequenceFile, scanner: "InsdcScanner", format_name: str) -> Iter
         entry, cautions = _next_entry(entries, file.place(ordinal), format_name)
         if entry is None:
             break
-        identifier = entry.id or ""
-        where = file.place(ordinal, identifier)
+        place = file.place(ordinal)
+        # Some programs write a dot for an accession that there is none of; then the LOCUS name tells records apart.
+        identifier = header_text(entry.name if entry.id in ("", ".") else entry.id or "", place)
+        description, where = header_text(entry.description, place), file.place(ordinal, identifier)
         _require_whole(cautions, where, format_name)
         _log_once(cautions, where, warned)
         try:
             sequence = nucleotides(_letters(entry, where))
         except ForeignLetterError as error:
             raise error.at(where) from None
-        yield SequenceRecord(identifier, entry.description, sequence, file.path, ordinal)
+        yield SequenceRecord(identifier, description, sequence, file.path, ordinal)
     if ordinal == 1:
         raise DataError(f"no records: found the beginning of a {format_name} file and no record in it", where=display_name(file.path))
 

@@ -5,9 +5,12 @@ of reading; `_Guarded` stands between the stream and the parser and turns what t
 """
 
 import difflib
+import errno
 import io
+import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +64,21 @@ def input_missing(error: OSError, path: str) -> InputMissing:
     if isinstance(error, IsADirectoryError):
         return InputMissing("a folder, expected a file", where=path, hint="name the sequence files in it")
     return InputMissing(f"can't be read: {error.strerror or error}", where=display_name(path))
+
+
+def require_readable(paths: Iterable[str]) -> None:
+    """Look for all inputs before much work is done on the first. Raises InputMissing."""
+    for path in paths:
+        if path == STDIN:
+            continue
+        try:
+            mode = Path(path).stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise input_missing(error, path) from error
 
 
 def _open_plain(path: str) -> "io.BufferedReader[Any]":

@@ -69,14 +69,22 @@ def split_header(title: str, where: str) -> tuple[str, str]:
     Raises:
         DataError: a NUL byte in it: the file is damaged, and no table could hold the id.
     """
-    if not title.isascii():
-        title = printable(title)
-    if "\0" in title:
-        raise DataError("found a NUL byte in a header", where=where, hint="the file is damaged; copy or download it again")
+    title = header_text(title, where)
     if not title or title[0].isspace():
         return "", title.strip()
     identifier, *rest = title.split(None, 1)
     return identifier, rest[0] if rest else ""
+
+
+def header_text(text: str, where: str) -> str:
+    """Text of a header, as tables and other files can hold it.
+
+    Raises:
+        DataError: a NUL byte in it: the file is damaged, and no table could hold the id.
+    """
+    if "\0" in text:
+        raise DataError("found a NUL byte in a header", where=where, hint="the file is damaged; copy or download it again")
+    return text if text.isascii() else printable(text)
 
 
 class ForeignLetterError(Exception):

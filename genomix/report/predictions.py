@@ -1,6 +1,7 @@
 """Predictions as files: TSV or JSON lines, and one FASTA a predicted class."""
 
 import csv
+import hashlib
 import io
 import json
 import sys
@@ -23,6 +24,8 @@ EXTRA_COLUMNS = ("labels", "novelty")
 
 _FASTA_WIDTH = 80
 _MOST_OPEN_FILES = 64
+_LONGEST_NAME = 200
+"""Letters of a class's file name, which systems end at 255; of a longer one the beginning and a hash."""
 _SPLIT_MARKER = "genomix-split.txt"
 
 
@@ -41,7 +44,7 @@ def write_predictions(
     Args:
         output: a file, or `-` for stdout.
         form: `tsv` or `jsonl`.
-        split_fasta: a folder for `<class>.fasta`, the class name percent-encoded; records without a class go to `_unclassified.fasta`.
+        split_fasta: a folder for `<class>.fasta`, the class name percent-encoded, and shortened where it is long; records without a class go to `_unclassified.fasta`.
         extras: columns of `EXTRA_COLUMNS` to write too. A set of labels is a line of CSV within its column: `a,b`, or `"a,1",b` where a name has a comma.
         force: replace that folder if it exists.
 
@@ -163,6 +166,8 @@ class _ClassFiles:
 
     def _path(self, label: str) -> Path:
         name = quote(label, safe=" +,()'") if label else "_unclassified"
+        if len(name) > _LONGEST_NAME:
+            name = f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
         return self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
 
     def _close_all(self) -> None:
