@@ -58,7 +58,10 @@ def test_every_error_has_its_exit_code_and_its_line(error, code, said, capsys):
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, capsys):
     (tmp_path / "x.fa").touch()
-    monkeypatch.setattr(command_line.os, "access", lambda *_: False)  # root may read everything, so the question is answered for it
+    exists = command_line.os.F_OK
+    monkeypatch.setattr(
+        command_line.os, "access", lambda _, mode: mode == exists
+    )  # root may read everything, so the question is answered for it
     assert exit_code_of(raiser(os_error(errno.EACCES, str(tmp_path / "x.fa")))) == 66
     assert capsys.readouterr().err.endswith("x.fa: cannot open: Permission denied\n")
 
