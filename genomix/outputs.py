@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -172,8 +172,11 @@ def _put_in_place(temporary: Path, path: Path) -> None:
         except BaseException:
             os.replace(old, path)
             raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    except BaseException:
+        with suppress(OSError):  # an old folder that could not be put back stays where it is
+            aside.rmdir()
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _hidden(path: Path) -> str:
