@@ -26,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from genomix.data.augment import Strand
+from genomix.data.balance import sampled
 from genomix.data.frequencies import complement_order, kmer_frequencies
 from genomix.data.leaks import nearest_training
 from genomix.data.store import Dataset
@@ -44,6 +45,8 @@ DEFAULT_STRENGTH = 0.1
 MOST_RECORDS = 20_000
 """A larger train or validation split is sampled: logistic regression has learned what it can by then, and the features stay under 400 MB."""
 
+_SURE = 10
+"""Records of each class that a sample has, where there are so many."""
 _RECORDS_AT_ONCE = 1024
 _MOST_ITERATIONS = 300
 
@@ -121,7 +124,7 @@ def fit_baselines(dataset: Dataset, *, strand: Strand, seed: int) -> dict[str, B
     majority = Constant(counts / counts.sum())
     if np.count_nonzero(counts) < 2:
         return dict.fromkeys(["majority", *traits, *kmers, "nearest"], majority)
-    train, validation = _sample(train, seed), _sample(_labelled(dataset, "validation"), seed)
+    train, validation = (_sample(dataset, some, seed) for some in (train, _labelled(dataset, "validation")))
     return {
         "majority": majority,
         **{name: _fit(name, features, dataset, train, validation, curved=True) for name, features in traits.items()},
@@ -153,7 +156,7 @@ def fit_kmers(dataset: Dataset, k: int, *, strand: Strand, roots: bool = True, s
     Raises:
         DataError: the train split has no labelled record, or records of one class only.
     """
-    train, validation = _sample(_labelled(dataset, "train"), seed), _sample(_labelled(dataset, "validation"), seed)
+    train, validation = (_sample(dataset, _labelled(dataset, split), seed) for split in ("train", "validation"))
     if len(np.unique(dataset.label_ids[train])) < 2:
         raise DataError("the train split has fewer than two classes", where=str(dataset.folder), hint="a regression tells classes apart")
     return _fit(f"kmer{k}", partial(_kmer_features, k=k, strand=strand, roots=roots), dataset, train, validation)
@@ -164,11 +167,11 @@ def _labelled(dataset: Dataset, split: str) -> np.ndarray:
     return indices[dataset.label_ids[indices] >= 0]
 
 
-def _sample(indices: np.ndarray, seed: int) -> np.ndarray:
+def _sample(dataset: Dataset, indices: np.ndarray, seed: int) -> np.ndarray:
     if len(indices) <= MOST_RECORDS:
         return indices
     _log.info("baselines: fitted on %d of %d records", MOST_RECORDS, len(indices))
-    return np.sort(np.random.default_rng(seed).permutation(indices)[:MOST_RECORDS])
+    return indices[sampled(dataset.label_ids[indices], MOST_RECORDS, np.random.default_rng(seed), sure=_SURE)]
 
 
 def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, validation: np.ndarray, *, curved: bool = False) -> Logistic:

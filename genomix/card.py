@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genomix.confidence.conformal import lowest_error
 from genomix.nn.mixers import MixerSettings
 
 
@@ -87,7 +88,7 @@ def _confidence(description: dict[str, Any]) -> str:
     counts = [len(scores) for scores in known["scores"]]
     return (
         f"## Confidence\n\nProbabilities are at temperature {known['temperature']:.2f}, fitted on {known['records']:,} validation records. "
-        f"`--error` can promise {1 / (sum(counts) + 1):.3f} and above over all classes, {1 / (min(counts) + 1):.3f} and above for each class. "
+        f"`--error` can promise {lowest_error(sum(counts)):g} and above over all classes, {lowest_error(min(counts)):g} and above for each class. "
         "Both hold for records like those of the validation split."
     )
 

@@ -127,7 +127,8 @@ def read_lengths(words: Sequence[str]) -> Lengths:
     path = Path(words[0])
     if (path / INFO_FILE).exists():
         dataset = Dataset.open(path)
-        return Lengths(_quantiles(dataset.lengths), dataset.lengths[dataset.indices("train")], max(2, len(dataset.classes)))
+        train = dataset.indices("train")  # none where the records have no labels
+        return Lengths(_quantiles(dataset.lengths), dataset.lengths[train] if len(train) else dataset.lengths, max(2, len(dataset.classes)))
     found = np.array([len(record.sequence) for record in open_records(words[0])], dtype=np.int64)
     return Lengths(_quantiles(found), found)
 

@@ -16,6 +16,7 @@ from genomix.data.store import Dataset
 from genomix.runs import dataset_folder, open_run
 from genomix.settings.run import PretrainRunSettings
 from genomix.train.pretrain import PretrainResult, pretrain, require_pretrainable
+from genomix.train.stopping import stopping_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class FinishedPretraining:
     speaks: bool
 
 
+@stopping_at_once()
 def pretrain_run(
     sources: Sequence[str], settings: PretrainRunSettings, folder: Path, *, resume: bool = False, force: bool = False
 ) -> FinishedPretraining:
@@ -37,6 +39,7 @@ def pretrain_run(
 
     Raises:
         OutputError: the folder exists, and neither `resume` nor `force` is on.
+        Interrupted: a signal asked to stop.
         GenomixError: as preprocessing and training raise.
     """
     if sources and dataset_folder(sources) is None:

@@ -30,6 +30,7 @@ from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
+from genomix.train.stopping import stopping_at_once
 
 SETTINGS_FILE = "run.toml"
 DEFAULT_PRESET = "base"
@@ -55,6 +56,7 @@ class FinishedRun:
         return [*summary_lines(self.result.metrics), *audit_lines(self.result.metrics)]
 
 
+@stopping_at_once()
 def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: bool = False, force: bool = False) -> FinishedRun:
     """Train on a dataset folder, or on sequence files with labels, into a run folder.
 
@@ -65,6 +67,7 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
 
     Raises:
         OutputError: the folder exists, and neither `resume` nor `force` is on.
+        Interrupted: a signal asked to stop.
         GenomixError: as preprocessing, training and evaluation raise.
     """
     opened = open_run(sources, settings, folder, _require_trainable, resume=resume, force=force)

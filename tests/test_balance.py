@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, write_fasta
 
-from genomix.data.balance import class_factors, draw_all, draw_balanced
+from genomix.data.balance import class_factors, draw_all, draw_balanced, sampled
 from genomix.data.batches import TrainingBatches
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.preprocess import PreprocessSettings, preprocess
@@ -63,6 +63,18 @@ def factors_of(dataset, limit=100.0):
 
 
 # ---- how much a class counts -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_has_every_class_and_is_everything_where_there_is_room():
+    labels = np.array([0] * 5_000 + [1] * 3 + [2] * 40)
+    places = sampled(labels, 100, np.random.default_rng(0), sure=5)
+    assert len(np.unique(places)) == 100
+    assert np.array_equal(places, np.sort(places))
+    counts = np.bincount(labels[places])
+    assert counts[1] == 3
+    assert counts[2] >= 5
+    assert np.array_equal(sampled(labels, 6_000, np.random.default_rng(0), sure=5), np.arange(len(labels)))
+    assert np.array_equal(np.bincount(sampled(np.arange(50) % 25, 25, np.random.default_rng(0), sure=5) % 25), np.ones(25))
 
 
 def test_balanced_classes_count_alike():

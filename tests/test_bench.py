@@ -132,11 +132,13 @@ def test_ops_measures_prints_and_writes(tmp_path, capsys, here):
     assert more["train_speedup"] == found["train_speedup"]
 
 
-def test_figures_of_another_commit_are_not_added_to(tmp_path, capsys):
+def test_figures_of_another_commit_or_precision_are_not_added_to(tmp_path, capsys):
     file = tmp_path / "ops.json"
-    figures.write_figures(file, {})
-    file.write_text(file.read_text().replace(figures.commit(), "0000000"))
+    figures.write_figures(file, {"device": "cpu", "dtype": "bfloat16"})
     assert main(["bench", "ops", "--json", str(file), "--add"]) == 65
+    assert "measured with another dtype" in capsys.readouterr().err
+    file.write_text(file.read_text().replace(figures.commit(), "0000000"))
+    assert main(["bench", "ops", "--dtype", "bfloat16", "--json", str(file), "--add"]) == 65
     assert "measured with another commit" in capsys.readouterr().err
 
 

@@ -1,5 +1,7 @@
 """The branches beside the blocks: reading frames, dilated ring convolution, tilted mean, and the composition that the network starts from."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from genomix.nn.frames import FrameStem
 from genomix.nn.pooling import MeanPooling
 from genomix.tokenizers import build_tokenizer
 from genomix.train import composition as fitting
-from genomix.train.composition import fit_composition
+from genomix.train.composition import FOLDS, fit_composition
 
 KMERS = build_tokenizer(TOKENIZER)
 UNKNOWN = 64
@@ -239,6 +241,16 @@ def test_a_class_that_cannot_be_left_out_silences_the_branch(dataset, monkeypatc
     model, answers = fitted(dataset)
     assert answers is None
     assert not model.composition.weight.any()
+
+
+def test_a_class_of_one_record_is_never_left_out_and_the_others_are(monkeypatch):
+    labels = np.array([0] * 10 + [1] * 10 + [2])
+    monkeypatch.setattr(fitting, "drawn_together", lambda *_: None)
+    folds = fitting._folds(SimpleNamespace(label_ids=labels), np.arange(21))
+    assert len(folds) == FOLDS
+    assert all(20 in kept for kept, _ in folds)
+    assert sorted(np.concatenate([left_out for _, left_out in folds])) == list(range(20))
+    assert all(not set(kept) & set(left_out) for kept, left_out in folds)
 
 
 def test_what_ranks_well_and_is_too_sure_is_judged_after_calibration():

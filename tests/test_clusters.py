@@ -186,6 +186,22 @@ def test_short_records_among_long_ones_are_compared_as_by_hand(tmp_path, short_a
     assert expected[[0, 1, 2, 3, 2, 2]].tolist() == expected[[24, 25, 26, 27, 28, 26]].tolist()
 
 
+def test_many_relatives_of_short_records_lower_their_limit_and_are_found_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(sketches, "MOST_HASHES", 6_000)
+    rng = np.random.default_rng(3)
+    genome = random_bases(rng, 10_000)
+    records = [mutated(rng, genome, 0.01) for _ in range(30)] + [random_bases(rng, 10_000), genome[2_000:2_200], random_bases(rng, 200)]
+    free = sketched(tmp_path, records)
+    monkeypatch.setattr(sketches, "MOST_FINE_HASHES", 1_000)
+    made = sketched(tmp_path, records)
+    assert free.fine.shared.nnz > 2_000
+    assert made.fine.shared.nnz <= 1_000
+    assert made.fine.density < free.fine.density
+    _, similarity = nearest(made, np.array([31, 32]), np.arange(31))
+    assert similarity[0] > 0.95
+    assert similarity[1] == 0
+
+
 def test_short_rows_and_long_columns_may_change_places(tmp_path, short_and_long):
     made = sketched(tmp_path, short_and_long)
     short, long = np.arange(26, 31), np.arange(26)

@@ -78,6 +78,15 @@ def test_a_class_folder(folder, caplog):
     assert caplog.messages == ["data: 1 other file is not read (readme.md)", "data/y: 1 other file is not read (notes.txt)"]
 
 
+def test_links_are_followed_and_hidden_folders_are_not_read(folder):
+    for path in ("archive/2.fa", "data/x/1.fa", "data/x/.ipynb_checkpoints/1-checkpoint.fa"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("")
+    (folder / "data/x/batch").symlink_to(folder / "archive")
+    (folder / "archive/up").symlink_to(folder / "archive")
+    assert find_source_files(["data"]) == [SourceFile("data/x/1.fa", "x"), SourceFile("data/x/batch/2.fa", "x")]
+
+
 def test_a_folder_of_files_has_no_labels(folder):
     assert find_source_files([str(folder)]) == [SourceFile(str(folder / "a.fa")), SourceFile(str(folder / "b.fa"))]
 

@@ -16,8 +16,10 @@ from test_train import last_state
 
 from genomix.cli.main import main
 from genomix.data.batches import TrainingBatches, collate, divided
+from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
 from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.plan import read_lengths
 from genomix.planning import Costs, choose, memory, parts_of
 from genomix.planning.costs import Cost, measured_costs
 from genomix.planning.measure import Specimen
@@ -450,12 +452,41 @@ def test_errors_that_say_memory_ran_out(error, is_one):
 
 
 def test_a_containers_limit_counts(tmp_path):
-    assert list(memory._of_the_container(tmp_path)) == []
+    nowhere = tmp_path / "own"
+    assert list(memory._of_the_groups(tmp_path, nowhere)) == []
     for name, text in (("memory.max", "1000\n"), ("memory.current", "700\n"), ("memory.stat", "anon 5\ninactive_file 200\n")):
         (tmp_path / name).write_text(text)
-    assert list(memory._of_the_container(tmp_path)) == [500]
+    assert list(memory._of_the_groups(tmp_path, nowhere)) == [500]
     (tmp_path / "memory.max").write_text("max\n")
-    assert list(memory._of_the_container(tmp_path)) == []
+    assert list(memory._of_the_groups(tmp_path, nowhere)) == []
+
+
+@pytest.mark.parametrize(
+    ("own", "folder", "names"),
+    [
+        ("0::/slurm/job_7/step_0\n", "slurm/job_7", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "3:cpu,cpuacct:/\n4:memory:/slurm/job_7/step_0\n",
+            "memory/slurm/job_7",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_the_limit_of_a_job_counts_whose_step_this_process_is(tmp_path, own, folder, names):
+    (tmp_path / "own").write_text(own)
+    job = tmp_path / folder
+    (job / "step_0").mkdir(parents=True)
+    for name, text in zip((*names[:2], "memory.stat"), ("1000\n", "700\n", f"{names[2]} 200\n"), strict=True):
+        (job / name).write_text(text)
+    assert list(memory._of_the_groups(tmp_path, tmp_path / "own")) == [500]
+
+
+def test_an_unlabelled_dataset_is_planned_for_whole(tmp_path):
+    fasta = write_fasta(tmp_path / "all.fa", {f"r{number}": "ACGT" * (50 + number) for number in range(9)})
+    preprocess([str(fasta)], PreprocessSettings(), tmp_path / "dataset")
+    lengths = read_lengths([str(tmp_path / "dataset")])
+    assert sorted(lengths.training) == [4 * (50 + number) for number in range(9)]
 
 
 def test_the_machine_tells_what_is_free():

@@ -274,6 +274,14 @@ def test_a_split_column_is_taken_as_it_is():
     assert dataset.info["split"]["notes"] == []
 
 
+def test_a_split_column_that_names_test_records_only():
+    fasta("x.fa", {f"x{number}": bases(number) for number in range(8)})
+    table = "id\tlabel\tsplit\n" + "".join(f"x{number}\t{'ab'[number % 2]}\ttest\n" for number in range(8))
+    Path("t.tsv").write_text(table)
+    with pytest.raises(DataError, match="class 'a' has no record in train"):
+        made(["x.fa"], labels=LabelSettings(table="t.tsv"), split=SplitSettings(method="column"))
+
+
 def test_a_named_split_column_means_that_it_is_used():
     sources, labels = labelled("ttttvvee")
     dataset = made(sources, labels=labels.model_copy(update={"split_column": "split"}), split=SplitSettings())

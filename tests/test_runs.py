@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import signal
 import subprocess
@@ -141,6 +142,17 @@ def test_two_processes_stop_at_the_same_step_and_write_one_run(sources, tmp_path
     assert steps == list(range(1, len(steps) + 1))
     assert len(done.stdout.splitlines()) == 1
     assert main(["models", "verify", str(folder)]) == 0
+
+
+def test_a_signal_after_the_last_step_ends_the_run_and_it_goes_on(sources, tmp_path, monkeypatch, capsys):
+    """Outside the loop nothing waits for the end of a step."""
+    folder = tmp_path / "run"
+    monkeypatch.setattr("genomix.train.run.evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGUSR1))
+    assert main(["train", *sources, "-o", str(folder), *SMALL]) == 75
+    assert "stopped by SIGUSR1\n  hint: the same command with --resume goes on" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(["train", *sources, "-o", str(folder), *SMALL, "--resume"]) == 0
+    assert (folder / "model").is_dir()
 
 
 def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):

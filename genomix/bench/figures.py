@@ -37,18 +37,21 @@ def write_figures(path: Path, figures: dict[str, Any]) -> None:
         file.write(json.dumps(surroundings() | figures, indent=2) + "\n")
 
 
-def read_figures(path: Path) -> dict[str, Any]:
+def read_figures(path: Path, **where: str) -> dict[str, Any]:
     """The figures in a file that this machine wrote at this commit, to add others to; empty where there is no such file.
 
+    Args:
+        where: what else they must have been measured with, such as device="cpu".
+
     Raises:
-        DataError: it is another machine's, another commit's, or no file of figures.
+        DataError: it is another machine's, another commit's, measured with something else, or no file of figures.
     """
     if not path.exists():
         return {}
     try:
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        here = surroundings()
-        other = [name for name in _SAME if figures[name] != here[name]]
+        here = {name: value for name, value in surroundings().items() if name in _SAME} | where
+        other = [name for name, value in here.items() if figures[name] != value]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError("not a file that genomix bench wrote", where=str(path), hint="--json names another") from error
     if other:

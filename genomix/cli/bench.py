@@ -75,7 +75,7 @@ def ops(
         device=device.value,
         dtype=dtype.value,
     )
-    earlier = read_figures(json) if add and json else {}
+    earlier = read_figures(json, **plan.where) if add and json else {}
     outcome = bench_ops(plan, earlier, progress=lambda text: say([text]))
     _print(comparison_lines(outcome.compared))
     _require_agreement(agree=outcome.agree)

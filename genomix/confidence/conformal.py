@@ -41,6 +41,12 @@ def fewest_records(error: float) -> int:
     return int(np.ceil(1 / error - 1 - _ROUNDING))
 
 
+def lowest_error(records: int) -> float:
+    """The smallest error that so many validation records can promise, rounded up to two digits at least."""
+    digits = max(3, len(str(records)) + 1)
+    return float(np.ceil(10**digits / (records + 1)) / 10**digits)
+
+
 def judged_together(counts: np.ndarray, error: float) -> np.ndarray:
     """The classes that share one threshold because each has too few records, int; empty where all have enough.
 
@@ -56,7 +62,7 @@ def judged_together(counts: np.ndarray, error: float) -> np.ndarray:
     if total < needed:
         raise UsageError(
             f"an error of {error:g} needs {needed} validation records at least, and the model was calibrated on {total}",
-            hint=f"--error {np.ceil(1000 / (total + 1)) / 1000:g} is the lowest that can be promised; more validation records lower it",
+            hint=f"--error {lowest_error(total):g} is the lowest that can be promised; more validation records lower it",
         )
     order = np.argsort(counts, kind="stable")
     scarce = int((counts < needed).sum())

@@ -23,6 +23,16 @@ class Draws:
     repeats: np.ndarray
 
 
+def sampled(labels: np.ndarray, most: int, rng: np.random.Generator, *, sure: int) -> np.ndarray:
+    """int64, rising: at most so many places of `labels` at random; of each class `sure` of them, or all that it has, as far as there is room for those of all."""
+    order = rng.permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[by_class] = np.arange(len(labels)) - np.repeat(starts, counts)
+    return np.sort(order[np.argsort(np.minimum(rank[order], sure), kind="stable")][:most])
+
+
 def class_factors(labels: np.ndarray, classes: int, limit: float) -> np.ndarray:
     """How much a record of each class counts, float64 [class], with mean 1 over the records; 0 for a class without records.
 

@@ -102,6 +102,7 @@ def _column_sides(
     sides = _numbers(names, SPLITS).astype(np.int8)
     if (sides == VALIDATION).any():
         return sides, []
+    _require_trained(sides, labels, classes)
     train = sides == TRAIN
     divisible = all(len(np.unique(clusters[train & (labels == label)])) > 1 for label in np.unique(labels[train]))
     groups = clusters if divisible else np.arange(len(names))

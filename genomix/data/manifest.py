@@ -4,6 +4,9 @@ name = "bacteria_strains"
 title = "Species of a bacterial contig, unseen strains"
 licence = "BSD-3-Clause"
 source = "where it comes from"
+split = "column"                             # left out: by cluster
+circular = false                             # this and the next may be left out too
+strand = "both"
 
 [[sources]]                                  # any number of files; each with path or url
 path = "bacteria_strains/sequences.fasta.gz" # relative to the manifest
@@ -12,9 +15,6 @@ sha256 = "..."
 [labels]                                     # left out where each source has a `label`
 path = "bacteria_strains/labels.tsv"
 sha256 = "..."
-
-[split]
-method = "column"
 """
 
 import hashlib

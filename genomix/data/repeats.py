@@ -68,7 +68,9 @@ class Repeats:
             raise DataError(
                 f"the same {what} as {self._kept.where(first)}, but label {label!r} here and {other!r} there",
                 where=record.where,
-                hint="correct the labels or ids, or leave all such records out with --conflicts drop",
+                hint="correct the labels or ids"
+                + (" (names such as contig_1 want the sample's name in front)" if what == "id" else "")
+                + ", or leave all such records out with --conflicts drop",
             )
         self._contradicted.add((what, first))
         self.dropped.setdefault(first, (reason, f"the same {what} as {record.where}, with label {label!r}"))

@@ -26,6 +26,9 @@ from genomix.data.store import read_bases
 MOST_HASHES = 1 << 24
 """Hashes of a whole dataset, about; 8 bytes each."""
 
+MOST_FINE_HASHES = 1 << 25
+"""Of the finer sketches and what others share with them: where many records are relatives of the short ones, the limit is lowered until there are no more."""
+
 ENOUGH_HASHES = 100
 """Hashes that a short record (the 5th percentile of lengths) should have. An identity of .95 is then estimated with a standard error of .0075."""
 
@@ -184,13 +187,25 @@ def short_records(lengths: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
 
 def _fine_sketches(threads: ThreadPoolExecutor, places: _Places, short: np.ndarray, limit: int) -> Sketches:
     """The finer sketches of the short records, and what others share with them."""
-    own = list(threads.map(lambda start: np.unique(places.keys(start, limit, short)), places.starts(short)))
-    hashes = np.unique(np.concatenate([(keys >> _HASH_SHIFT).astype(np.uint32) for keys in own]))
+    kept = list(threads.map(lambda start: np.unique(places.keys(start, limit, short)), places.starts(short)))
+    hashes = np.unique(np.concatenate([(keys >> _HASH_SHIFT).astype(np.uint32) for keys in kept]))
     if len(hashes):
-        wanted = _Members(hashes)
-        own += threads.map(lambda start: np.unique(places.keys(start, limit, ~short, wanted)), places.starts())
-    fine = _sketches(threads, own, limit, len(short))
+        wanted, total, first = _Members(hashes), sum(map(len, kept)), limit
+        for keys in threads.map(lambda start: np.unique(places.keys(start, first, ~short, wanted)), places.starts()):
+            kept.append(keys)
+            total += len(keys)
+            while total > MOST_FINE_HASHES and limit:
+                limit //= 2
+                kept = [_up_to(limit, each) for each in kept]
+                total = sum(map(len, kept))
+        kept = [_up_to(limit, each) for each in kept]
+    fine = _sketches(threads, kept, limit, len(short))
     return replace(fine, sizes=np.where(short, fine.sizes, np.inf))
+
+
+def _up_to(limit: int, keys: np.ndarray) -> np.ndarray:
+    """Of sorted keys, those whose hash is within the limit; a copy, so that the memory of the others is free."""
+    return keys[: np.searchsorted(keys, np.uint64(limit + 1) << _HASH_SHIFT)].copy()
 
 
 def _sketches(threads: ThreadPoolExecutor, spans: list[np.ndarray], limit: int, records: int) -> Sketches:

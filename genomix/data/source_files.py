@@ -1,6 +1,7 @@
 """What the user names on the command line -> the files to read, each with its label where it carries one."""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,14 +85,32 @@ def _class_folder(folder: Path) -> Iterator[SourceFile]:
 
 
 def _all_of(folder: Path, label: str | None) -> Iterator[SourceFile]:
-    """Sequence files anywhere below a folder, by the ending of their names."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    """Sequence files anywhere below a folder, by the ending of their names; links are followed, and hidden folders left alone."""
+    files = sorted(_files_below(folder))
     chosen = [file for file in files if has_sequence_suffix(file)]
     _log_unread(folder, [file for file in files if not has_sequence_suffix(file)])
     if not chosen:
         endings = " ".join(SEQUENCE_SUFFIXES)
         raise DataError("no sequence file in this folder", where=str(folder), hint=f"their names end in {endings}, also compressed")
     yield from (SourceFile(str(file), label) for file in chosen)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Raises InputMissing for a folder that can't be looked into."""
+    seen: set[tuple[int, int]] = set()  # a link may lead back up
+
+    def fail(error: OSError) -> None:
+        raise input_missing(error, str(error.filename)) from error
+
+    for name, inside, files in os.walk(folder, followlinks=True, onerror=fail):
+        here = Path(name)
+        about = here.stat()
+        if (about.st_dev, about.st_ino) in seen:
+            inside.clear()
+            continue
+        seen.add((about.st_dev, about.st_ino))
+        inside[:] = [each for each in inside if not each.startswith(".")]
+        yield from (here / each for each in files if (here / each).is_file())
 
 
 def _log_unread(folder: Path, files: list[Path]) -> None:

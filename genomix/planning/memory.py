@@ -6,16 +6,16 @@ import platform
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
-_CONTROL_GROUPS = Path("/sys/fs/cgroup")
-_LIMITS = (
-    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
-)
-"""Where a container's limit stands, version 2 and 1: limit, use, and the use that gives way when memory is short."""
+_CONTROL_GROUPS, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_LIMITS = {
+    "": ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat", "total_inactive_file"),
+}
+"""Where the limits of control groups stand, version 2 and 1, by controller: limit, use, and the use that gives way when memory is short."""
 
 SOONER, LATER = 2**22, 2**25
 """Bytes of the smallest buffer that goes back to the system when it is freed, where memory is short and otherwise."""
@@ -31,7 +31,7 @@ def free_memory(device: torch.device) -> int | None:
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    found = [*_of_the_system(), *_of_the_container(_CONTROL_GROUPS)]
+    found = [*_of_the_system(), *_of_the_groups(_CONTROL_GROUPS, _OWN_GROUPS)]
     return min(found) if found else None
 
 
@@ -66,10 +66,22 @@ def _of_the_system() -> Iterator[int]:
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") - process_memory()
 
 
-def _of_the_container(folder: Path) -> Iterator[int]:
-    for limit, use, statistics, cache in _LIMITS:
-        if (folder / limit).exists() and (most := (folder / limit).read_text().strip()) != "max":
-            yield max(0, int(most) - int((folder / use).read_text()) + _entry(folder / statistics, cache))
+def _of_the_groups(mounted: Path, own: Path) -> Iterator[int]:
+    """What this process's control group has left, and each group around it: a container's, or that of a job of SLURM's or systemd's.
+
+    Args:
+        mounted: where the groups are.
+        own: the file that names this process's.
+    """
+    names = dict.fromkeys(_LIMITS, "/")
+    for line in own.read_text().splitlines() if own.exists() else ():
+        _, controllers, name = line.split(":", 2)
+        names |= {each: name for each in controllers.split(",") if each in _LIMITS}
+    for controller, (limit, use, statistics, cache) in _LIMITS.items():
+        for group in (PurePosixPath(names[controller]), *PurePosixPath(names[controller]).parents):
+            folder = mounted / controller / group.relative_to("/")
+            if (folder / limit).exists() and (most := (folder / limit).read_text().strip()) != "max":
+                yield max(0, int(most) - int((folder / use).read_text()) + _entry(folder / statistics, cache))
 
 
 def _entry(table: Path, name: str) -> int:

@@ -85,7 +85,7 @@ def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
     validations = [row for row in history if row["event"] == "validation"]
     if not steps:
         return []
-    chosen = min(validations, key=lambda row: row["loss"])["step"] if validations else None
+    chosen = max((row["step"] for row in validations if row["best"]), default=None)
     mark = (
         " The dashed line marks the weights that were kept, those whose validation loss, averaged with the one before, is lowest."
         if validations

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from genomix.baselines import regularised
 from genomix.data.augment import Strand
+from genomix.data.balance import sampled
 from genomix.data.frequencies import complement_order, kmer_frequencies
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
@@ -103,13 +104,15 @@ def fit_composition(
         weights: float64 [class], how much a record of each class counts.
 
     Returns:
-        float32 [record of the dataset, class], log probabilities; None where relatives can't be told apart in two folds: then the branch stays silent.
+        float32 [record of the dataset, class], log probabilities; None where fewer than two classes have records that are not all relatives: then the
+        branch stays silent. Of a record that can't be left out, as its class is one family, nothing is said: all classes are equal.
     """
     assert model.composition is not None
     rng = np.random.default_rng((seed, 2))
-    sample = np.sort(rng.permutation(records)[:MOST_RECORDS])
+    sample = records[sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)]
     folds = _folds(dataset, sample)
     if folds is None:
+        _log.warning("no start from k-mer frequencies: fewer than two classes have training records that are not all relatives")
         return None
     partner = complement_order(k) if strand == "both" else np.arange(4**k)
     columns = np.flatnonzero(np.arange(4**k) <= partner)  # the others would be repeated
@@ -161,13 +164,17 @@ def _fill(composition: Composition, features: _Features, whole: _Fit, columns: n
 
 
 def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """(kept, left out) positions in `records`; relatives stay together, as far as every class can then be on both sides."""
+    """(kept, left out) positions in `records`; relatives stay together, as far as classes can then be on both sides. A class of one family is always kept."""
     labels, together = dataset.label_ids[records], drawn_together(dataset, records)
     together = np.arange(len(records)) if together is None else np.unique(together, return_inverse=True)[1]
-    count = min(FOLDS, *(len(np.unique(together[labels == label])) for label in np.unique(labels)))
-    if count < 2:
+    families = {label: len(np.unique(together[labels == label])) for label in np.unique(labels)}
+    divisible = [label for label, count in families.items() if count > 1]
+    if len(divisible) < 2:
         return None
-    return list(StratifiedGroupKFold(count).split(records, labels, together))
+    some, always = (np.flatnonzero(np.isin(labels, divisible, invert=invert)) for invert in (False, True))
+    count = min(FOLDS, *(families[label] for label in divisible))
+    folds = StratifiedGroupKFold(count).split(some, labels[some], together[some])
+    return [(np.sort(np.concatenate([some[kept], always])), some[left_out]) for kept, left_out in folds]
 
 
 def _choose(

@@ -70,6 +70,6 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def _cut_back(path: Path, step: int) -> None:
-    kept = [row for row in read_history(path) if row["step"] <= step]
+    kept = [row for row in read_history(path) if row["step"] <= step] if step else []  # the validation of step 0 is made again too
     with atomic_file(path) as file:
         file.writelines(json.dumps(row) + "\n" for row in kept)

@@ -38,7 +38,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
         ProcessLost: another process ended.
     """
     progress, settings = training.progress, training.settings
-    every = max(1, training.steps // training.validations)
+    every, stopping = max(1, training.steps // training.validations), False
     with stop_requests() as stop_requested, noticing_lost_processes():
         if validate and progress.step == 0 and training.composition is not None:
             _validate(training, validate, history)  # what composition knows already is the first candidate
@@ -67,6 +67,9 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
     if validate is None:
         training.best, progress.best_step = _weights(training.average.module), progress.step
     save(training)
+    if stopping:
+        training.processes.wait()
+        raise Interrupted("stopped after the last step, state saved", hint="the same command with --resume goes on")
 
 
 def _updates(training: Training) -> Iterator[list[Batch]]:

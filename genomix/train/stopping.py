@@ -1,4 +1,4 @@
-"""Requests to stop: a signal raises a flag, and all processes of a run heed it at the same step."""
+"""Requests to stop: while a run trains a signal raises a flag, which all its processes heed at the same step; before and after it ends the run at once."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -7,6 +7,7 @@ from types import FrameType
 
 import torch
 
+from genomix.errors import Interrupted
 from genomix.processes import Processes
 from genomix.train.exchange import summed
 
@@ -14,14 +15,34 @@ from genomix.train.exchange import summed
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """While the block runs SIGTERM and SIGUSR1 (a scheduler's warning) only raise a flag, to be looked at between two steps."""
-    asked = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
+    asked: list[int] = []
+    with _handled_by(asked.append):
         yield lambda: bool(asked)
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """While the block runs SIGTERM and SIGUSR1 end it where it is; what there is to save is saved already. Within `stop_requests` that one's flag is raised.
+
+    Raises:
+        Interrupted: one of them came.
+    """
+
+    def stop(number: int) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(number).name}", hint="the same command with --resume goes on")
+
+    with _handled_by(stop):
+        yield
+
+
+@contextmanager
+def _handled_by(call: Callable[[int], None]) -> Iterator[None]:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        call(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
