@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genomix.confidence.conformal import lowest_error
+from genomix.metrics.promise import lowest_error
 from genomix.nn.mixers import MixerSettings
 
 

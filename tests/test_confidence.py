@@ -29,12 +29,13 @@ from genomix.confidence import (
     read_prior,
     reweighted,
 )
-from genomix.confidence.conformal import judged_together
+from genomix.confidence.conformal import fewest_records, judged_together
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
 from genomix.confidence.novelty import ranks
 from genomix.errors import UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
+from genomix.metrics.promise import lowest_error
 from genomix.predict import predict
 from genomix.records import Prediction, SequenceRecord
 from genomix.report.page import render
@@ -444,3 +445,10 @@ def test_the_report_draws_risk_over_coverage_and_shows_the_sets():
     assert "Error over coverage: " in page
     assert page.count(">--error 0.") >= 3
     assert "sets without the true label" in page
+
+
+@pytest.mark.parametrize("records", [0, 1, 19, 69, 100, 2_000, 12_345])
+def test_the_lowest_error_that_the_card_names_can_be_promised_and_is_no_hundredth_too_high(records):
+    error = lowest_error(records)
+    assert records == 0 or fewest_records(error) <= records
+    assert error <= 1 / (records + 1) * 1.1 + 1e-3

@@ -12,6 +12,7 @@ together, by one threshold: the promise then holds for them together.
 import numpy as np
 
 from genomix.errors import UsageError
+from genomix.metrics.promise import lowest_error
 
 MOST_SCORES = 10_000
 """Scores kept of a class: more would not move a threshold that anyone could notice."""
@@ -39,12 +40,6 @@ def class_scores(labels: np.ndarray, probabilities: np.ndarray, *, seed: int = 0
 def fewest_records(error: float) -> int:
     """Validation records without which no threshold keeps this error."""
     return int(np.ceil(1 / error - 1 - _ROUNDING))
-
-
-def lowest_error(records: int) -> float:
-    """The smallest error that so many validation records can promise, rounded up to two digits at least."""
-    digits = max(3, len(str(records)) + 1)
-    return float(np.ceil(10**digits / (records + 1)) / 10**digits)
 
 
 def judged_together(counts: np.ndarray, error: float) -> np.ndarray:
