@@ -227,6 +227,19 @@ def test_conflicts_can_be_dropped_and_then_all_of_them_are():
     assert sequences(dataset)["z4"] == bases(44)
 
 
+def test_all_records_of_an_id_with_two_labels_are_dropped_and_no_others():
+    records = [("v", bases(30)), ("v", bases(31)), ("a", bases(32))]
+    others = [("v", bases(40)), ("b", bases(32)), ("b", bases(41)), ("z1", bases(42)), ("z2", bases(43))]
+    sources = [*two_files(), f"x={fasta('more.fa', records)}", f"z={fasta('z.fa', others)}"]
+    dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
+    assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
+        ("a", "sequence_conflict"),
+        ("b", "sequence_conflict"),
+        *[("v", "id_conflict")] * 3,
+    ]
+    assert sequences(dataset)["b"] == bases(41)
+
+
 def test_an_id_may_return_with_another_sequence_and_the_same_label(caplog):
     y = two_files()[1]
     dataset = made([f"x={fasta('x.fa', [('a', bases(number)) for number in range(4)])}", y])

@@ -34,6 +34,7 @@ class Repeats:
         self._drop = settings.conflicts == "drop"
         self._sequences = _Sequences(read, both_strands=both_strands)
         self._ids: dict[str, int] = {}
+        self._later: dict[str, list[int]] = {}  # further records with an id, where there are any
         self._contradicted: set[tuple[str, int]] = set()
         self.dropped: dict[int, Refusal] = {}
         self.repeated_ids = 0
@@ -55,7 +56,10 @@ class Repeats:
             refusal = refusal or ("duplicate", f"the same sequence as {self._kept.where(first)}")
         elif named is not None:
             self.repeated_ids += 1
-        if record.id:
+            self._later.setdefault(record.id, []).append(number)
+        if record.id and (
+            first == number or label == self._kept.labels[first]
+        ):  # or the id would be given the label of somebody else's sequence
             self._ids.setdefault(record.id, first)
         return refusal
 
@@ -73,7 +77,8 @@ class Repeats:
                 + ", or leave all such records out with --conflicts drop",
             )
         self._contradicted.add((what, first))
-        self.dropped.setdefault(first, (reason, f"the same {what} as {record.where}, with label {label!r}"))
+        for number in (first, *(self._later.get(record.id, ()) if what == "id" else ())):
+            self.dropped.setdefault(number, (reason, f"the same {what} as {record.where}, with label {label!r}"))
         return reason, f"the same {what} as {self._kept.where(first)}, with label {other!r}"
 
 
