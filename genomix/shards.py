@@ -27,8 +27,8 @@ from genomix.bundle import Bundle, describe_folder
 from genomix.certificate import LengthWatch
 from genomix.data.augment import Strand
 from genomix.data.store import file_entry
-from genomix.errors import InputMissing, UsageError
-from genomix.formats import open_records
+from genomix.errors import UsageError
+from genomix.formats import open_records, require_readable
 from genomix.outputs import atomic_file, require_free
 from genomix.predict import Predictor
 from genomix.processes import Processes, launched
@@ -105,15 +105,14 @@ def own_share(word: str | None, output: str, sequences: Sequence[str], *, split_
     Raises:
         UsageError: the word says something else, torchrun or srun started this process as well, or the records are to be split up by class.
     """
-    share = _own_share(word, output, sequences)
-    if split_fasta is not None and word is None and not launched():
-        return None
+    share = _own_share(word, output, sequences, resumes=split_fasta is None)
     if share is not None and split_fasta is not None:
         raise UsageError("--split-fasta needs one process that sees all records", hint="leave it out where processes share them")
     return share
 
 
-def _own_share(word: str | None, output: str, sequences: Sequence[str]) -> Processes | None:
+def _own_share(word: str | None, output: str, sequences: Sequence[str], *, resumes: bool) -> Processes | None:
+    """As `own_share`; `resumes` is whether parts of an earlier try are finished."""
     found = launched()
     if word is not None and found is not None:
         raise UsageError(f"--shard {word}: {found.by} has shared out the records already", hint="leave --shard out")
@@ -123,7 +122,7 @@ def _own_share(word: str | None, output: str, sequences: Sequence[str]) -> Proce
         if torch.cuda.is_available():
             torch.cuda.set_device(found.local % torch.cuda.device_count())
         return found.processes
-    begun = output != "-" and _has_parts(parts_folder(Path(output))) and all(Path(path).is_file() for path in sequences)
+    begun = resumes and output != "-" and _has_parts(parts_folder(Path(output))) and all(Path(path).is_file() for path in sequences)
     return Processes() if begun else None
 
 
@@ -151,11 +150,10 @@ def parts_folder(output: Path) -> Path:
 
 
 def _require_sharable(question: Question, *, force: bool) -> None:
+    require_readable(question.sequences)
     for path in question.sequences:
-        if path == "-" or (Path(path).exists() and not Path(path).is_file()):
+        if path == "-" or not Path(path).is_file():
             raise UsageError(f"{path} can be read only once, and every process reads the whole input", hint="write it to a file first")
-        if not Path(path).exists():
-            raise InputMissing("no such file", where=path)
     if str(question.output) == "-" or (question.output.exists() and not question.output.is_file()):
         raise UsageError("several processes write one output, which must be a file", hint="-o names it")
     if not _is_whole(question):

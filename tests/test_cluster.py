@@ -15,6 +15,7 @@ from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.errors import SettingsError
 from genomix.processes import Processes, launched
+from genomix.train.devices import launch
 from genomix.train.history import read_history
 from genomix.train.run import train
 
@@ -289,6 +290,18 @@ def test_an_update_with_fewer_records_than_processes_is_refused(dataset, monkeyp
     monkeypatch.setattr(Processes, "from_first", lambda _, call: call())
     with pytest.raises(SettingsError, match=r"train\.max_records is 8: an update's records are too few for 9 processes"):
         train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_shares_on_a_cpu_are_refused_where_torch_would_add_up_and_not_average(strategy, monkeypatch):
+    monkeypatch.setattr("torch.__version__", "2.12.1+cpu")
+    monkeypatch.setattr("lightning_fabric.Fabric.launch", lambda _: None)
+    settings = TRAINING.model_copy(update={"devices": 2, "strategy": strategy, "device": "cpu"})
+    if strategy == "ddp":
+        launch(settings)
+        return
+    with pytest.raises(SettingsError, match=r"on CPUs needs torch 2\.13 or newer; this is 2\.12\.1"):
+        launch(settings)
 
 
 def test_devices_must_agree_with_the_launcher(dataset, monkeypatch, tmp_path):

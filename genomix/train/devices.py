@@ -63,7 +63,8 @@ def launch(settings: TrainSettings) -> Fabric:
         precision={"fp32": "32-true", "bf16": "bf16-mixed"}[settings.precision],  # type: ignore[arg-type]  # Fabric spells its literals out
         **several,
     )
-    _require_averages(settings, fabric)
+    if several:
+        _require_averages(settings, fabric)
     fabric.launch()
     if not fabric.is_global_zero:
         logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again

@@ -163,9 +163,8 @@ def assemble(
             hint="fewer processes, or a larger train.max_records",
         )
     steps = step_count(settings, batches.steps(), batches.tokens_per_update)
-    network.load_state_dict(
-        processes.from_first(network.state_dict)
-    )  # computed on another processor they may differ, and only DDP would see to it
+    # What processors of different makes have computed may differ, and only DDP would see to it.
+    network.load_state_dict(processes.from_first(network.state_dict))
     average = averaged(network, memory=settings.average)  # copied now: a sharded network can't be
     wrapped = fabric.setup_module(update)
     optimizer: Any = fabric.setup_optimizers(build_optimizer(network, settings))  # made now: sharding replaces the parameters

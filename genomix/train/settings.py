@@ -79,4 +79,4 @@ class TrainSettings(BaseModel):
     """Processes, one a device. torchrun and srun say how many there are: leave it out there."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """`fsdp` shares out the optimizer's state over the processes (FSDP2), for networks far larger than the presets; while an update is computed each process has
-    all weights and gradients, as with `ddp`. The updates are the same."""
+    all weights and gradients, as with `ddp`. The updates are the same; one process alone has nothing to share."""

@@ -99,14 +99,13 @@ def _sharded(model: nn.Module) -> Any:
 
 def _leaves(loss: Tensor) -> Iterator[Tensor]:
     """The tensors that the backward pass leaves gradients in."""
-    seen: set[Node | None] = {None}
+    seen: set[Node] = set()
     ahead = [loss.grad_fn]
     while ahead:
         node = ahead.pop()
-        if node in seen:
+        if node is None or node in seen:
             continue
         seen.add(node)
-        assert node is not None, "seen"
         if hasattr(node, "variable"):
             yield node.variable
         ahead += [following for following, _ in node.next_functions]
