@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #endif
 
-#define LEAST_TILES 16 /* that are worth a thread */
+#define LEAST_TILES 4 /* that are worth a thread */
 
 /* ---- what is called ------------------------------------------------------------------------------------------------------------------------------ */
 

@@ -6,7 +6,7 @@
 #include "vectors.h"
 
 #define MOST_LINKS 64 /* the caller sees to it */
-#define TILE (2 * STEP)
+#define TILE (8 * STEP)
 
 /* What the caller fills in, and, from `sources` on, what `plan` and `begin` do. Padded sizes are whole vectors; weights and biases are zero there. */
 typedef struct {
@@ -71,25 +71,56 @@ static Links find_links(const Factor *f, const float *values, const float *weigh
 
 /* `size` channels of a head, UNIT of them at a time, V units together. */
 #define MIX(TYPE, UNIT, V)                                                                                                                          \
-    for (; c + V * UNIT <= size; c += V * UNIT) {                                                                                                   \
+    for (; c + V * UNIT <= end; c += V * UNIT) {                                                                                                    \
         TYPE sum[V];                                                                                                                                \
         EACH(v, V) sum[v] = *(const TYPE *)(values + c + v * UNIT);                                                                                 \
         for (int64_t i = 0; i < links->count; i++) {                                                                                                \
             const float *from = links->from[i] + at + c;                                                                                            \
-            float w = links->weight[i][weight + links->link[i]];                                                                                    \
+            float w = links->weight[i][of_head + links->link[i]];                                                                                   \
             EACH(v, V) sum[v] += w * *(const TYPE *)(from + v * UNIT);                                                                              \
         }                                                                                                                                           \
         EACH(v, V) *(TYPE *)(out + c + v * UNIT) = sum[v];                                                                                          \
     }
 
+/* Whole heads of V vectors, H of them together. */
+#define MIX_HEADS(H, V)                                                                                                                             \
+    if (size == V * LANES)                                                                                                                          \
+        for (; h + H <= f->heads; h += H) {                                                                                                         \
+            const int64_t c = h * size;                                                                                                             \
+            vec sum[H * V];                                                                                                                         \
+            EACH(v, H * V) sum[v] = load(values + c + v * LANES);                                                                                   \
+            for (int64_t i = 0; i < links->count; i++) {                                                                                            \
+                const float *from = links->from[i] + at + c, *w = links->weight[i] + weight + h * f->links + links->link[i];                        \
+                EACH(v, H * V) sum[v] += w[v / V * f->links] * load(from + v * LANES);                                                              \
+            }                                                                                                                                       \
+            EACH(v, H * V) store(out + c + v * LANES, sum[v]);                                                                                      \
+        }
+
 /* Mix a tile: out and values begin at its first position. */
 static void mix(const Factor *f, float *out, const float *values, const Links *links, int64_t count) {
     int64_t size = f->channels / f->heads;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t h = 0; h < f->heads; h++, out += size, values += size) {
-            int64_t at = p * f->channels + h * size, weight = p * f->outputs + h * f->links, c = 0;
+    for (int64_t p = 0; p < count; p++, out += f->channels, values += f->channels) {
+        int64_t at = p * f->channels, weight = p * f->outputs, h = 0;
+        MIX_HEADS(4, 2) MIX_HEADS(4, 1)
+        for (; h < f->heads; h++) {
+            int64_t c = h * size, end = c + size, of_head = weight + h * f->links;
             MIX(vec, LANES, 4) MIX(vec, LANES, 2) MIX(vec, LANES, 1) MIX(quad, 4, 1) MIX(float, 1, 1)
         }
+    }
+}
+
+/* A vector's parts added up. */
+static inline quad folded(vec wide) {
+    const quad *parts = (const quad *)&wide;
+    quad sum = parts[0];
+    EACH(i, LANES / 4 - 1) sum += parts[i + 1];
+    return sum;
+}
+
+/* What the numbers of each of four quads add up to. */
+static inline quad added(quad *sums) {
+    turn_quads(sums);
+    return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
 /* Products of a head's gradients and values of L links, each added up to a quad. */
@@ -101,35 +132,56 @@ static void mix(const Factor *f, float *out, const float *values, const Links *l
             vec g = load(grad + c);                                                                                                                 \
             EACH(i, L) wide[i] += g * load(from[i] + at + c);                                                                                       \
         }                                                                                                                                           \
-        EACH(i, L) {                                                                                                                                \
-            sums[i] = (quad){0};                                                                                                                    \
-            EACH(part, LANES / 4) sums[i] += ((const quad *)&wide[i])[part];                                                                        \
-        }                                                                                                                                           \
+        EACH(i, L) sums[i] = folded(wide[i]);                                                                                                       \
         for (; c + 4 <= size; c += 4) EACH(i, L) sums[i] += *(const quad *)(grad + c) * *(const quad *)(from[i] + at + c);                          \
         for (; c < size; c++) EACH(i, L) sums[i][0] += grad[c] * from[i][at + c];                                                                   \
     }
 WEIGH(1) WEIGH(4)
 
+/* The same of a position's heads, whole ones of V vectors, four together. */
+#define WEIGH_HEADS(V)                                                                                                                              \
+    if (size == V * LANES)                                                                                                                          \
+        for (; h + 4 <= f->heads; h += 4) {                                                                                                         \
+            vec g[4 * V];                                                                                                                           \
+            EACH(v, 4 * V) g[v] = load(grad + h * size + v * LANES);                                                                                \
+            for (int64_t i = 0; i < links->count; i++) {                                                                                            \
+                const float *from = links->from[i] + at + h * size;                                                                                 \
+                float *to = out + h * f->links + links->link[i];                                                                                    \
+                quad sums[4];                                                                                                                       \
+                EACH(k, 4) {                                                                                                                        \
+                    vec wide = g[k * V] * load(from + k * size);                                                                                    \
+                    EACH(v, V - 1) wide += g[k * V + v + 1] * load(from + k * size + (v + 1) * LANES);                                              \
+                    sums[k] = folded(wide);                                                                                                         \
+                }                                                                                                                                   \
+                quad of = added(sums);                                                                                                              \
+                EACH(k, 4) to[k * f->links] = of[k];                                                                                                \
+            }                                                                                                                                       \
+        }
+
 /* Gradient of a tile's link weights: out[t][head link] = sum over the head's channels of grad[t][c] v[t + offset][c]. */
 static void weigh(const Factor *f, float *out, const float *grad, const Links *links, int64_t count) {
     int64_t size = f->channels / f->heads;
-    for (int64_t p = 0; p < count; p++, out += f->outputs)
-        for (int64_t h = 0; h < f->heads; h++, grad += size) {
+    for (int64_t p = 0; p < count; p++, out += f->outputs, grad += f->channels) {
+        int64_t at = p * f->channels, h = 0;
+        WEIGH_HEADS(2) WEIGH_HEADS(1)
+        for (; h < f->heads; h++) {
             float *to = out + h * f->links;
-            int64_t at = p * f->channels + h * size, i = 0;
-            for (; i + 4 <= links->count; i += 4) {
+            int64_t i = 0;
+            for (; i + 1 < links->count; i += 4) {
+                int64_t left = links->count - i;
+                const float *const *from = links->from + i, *few[4] = {from[0], from[1], from[left > 2 ? 2 : 1], from[left > 3 ? 3 : 1]};
                 quad sums[4];
-                weigh_4(sums, grad, links->from + i, at, size);
-                turn_quads(sums);
-                quad of = sums[0] + sums[1] + sums[2] + sums[3];
-                EACH(k, 4) to[links->link[i + k]] = of[k];
+                weigh_4(sums, grad + h * size, few, at + h * size, size);
+                quad of = added(sums);
+                EACH(k, 4) if (k < left) to[links->link[i + k]] = of[k];
             }
-            for (; i < links->count; i++) {
+            if (i < links->count) {
                 quad sum;
-                weigh_1(&sum, grad, links->from + i, at, size);
+                weigh_1(&sum, grad + h * size, links->from + i, at + h * size, size);
                 to[links->link[i]] = sum[0] + sum[1] + sum[2] + sum[3];
             }
         }
+    }
 }
 
 /* ---- the factor --------------------------------------------------------------------------------------------------------------------------------- */
@@ -154,7 +206,7 @@ static int64_t part_size(const Factor *f) {
 static const float *sources_of(const Factor *f, float *tile, int64_t record, int64_t start, int64_t count) {
     const float *from = f->source + (record * f->width + start) * f->sources;
     if (count == TILE && !f->alone) return from;
-    memset(tile, 0, TILE * f->sources * sizeof(float));
+    memset(tile, 0, padded(count, STEP) * f->sources * sizeof(float));
     if (f->alone) turn(tile, f->sources, f->source + record * f->rows * f->width + start, f->width, f->rows, count);
     else memcpy(tile, from, count * f->sources * sizeof(float));
     return tile;
@@ -166,10 +218,7 @@ static void forward_tiles(const Factor *f, float *out, int64_t first, int64_t la
     FOR_TILES(f, first, last) {
         int64_t start = tile * TILE, count = length - start < TILE ? length - start : TILE, full = padded(count, STEP);
         product(hidden, sources_of(f, sources, record, start, count), full, f->first, f->first_bias, f->sources, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
-            vec before_it = load(hidden + i);
-            store(hidden + i, before_it * normal(before_it));
-        }
+        gelu(hidden, full * f->hidden);
         product(weights, hidden, full, f->second, f->second_bias, f->hidden, f->outputs);
         if (f->alone) {
             turn(out + record * f->links * f->width + start, f->width, weights, f->outputs, count, f->links);
@@ -195,12 +244,8 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
         int64_t position = record * f->width + start;
         const float *x = sources_of(f, sources, record, start, count);
         product(hidden, x, full, f->first, f->first_bias, f->sources, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) {
-            vec before_it = load(hidden + i), share = normal(before_it);
-            store(slope + i, share + before_it * bell(before_it));
-            store(hidden + i, before_it * share);
-        }
-        memset(grad_weights, 0, TILE * f->outputs * sizeof(float));
+        gelu_and_slope(hidden, slope, full * f->hidden);
+        memset(grad_weights, 0, full * f->outputs * sizeof(float));
         if (f->alone) turn(grad_weights, f->outputs, f->grad + record * f->links * f->width + start, f->width, f->links, count);
         else {
             product(weights, hidden, full, f->second, f->second_bias, f->hidden, f->outputs);
@@ -209,7 +254,7 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
             weigh(f, grad_weights, f->grad + position * f->channels, &links, count);
         }
         product(grad_hidden, grad_weights, full, f->second_turned, 0, f->outputs, f->hidden);
-        for (int64_t i = 0; i < full * f->hidden; i += LANES) store(grad_hidden + i, load(grad_hidden + i) * load(slope + i));
+        scale_and_add_columns(bias1, grad_hidden, slope, f->hidden, full);
         product(grad_x, grad_hidden, full, f->first_turned, 0, f->hidden, f->sources);
         if (f->alone) turn(grad_source + record * f->rows * f->width + start, f->width, grad_x, f->sources, count, f->rows);
         else
@@ -219,7 +264,6 @@ static void backward_tiles(const Factor *f, float *grad_source, int64_t first, i
             }
         outer(sum1, grad_hidden, f->hidden, x, f->sources, full);
         outer(sum2, hidden, f->hidden, grad_weights, f->outputs, full);
-        add_columns(bias1, grad_hidden, f->hidden, full);
         add_columns(bias2, grad_weights, f->outputs, full);
     }
 }

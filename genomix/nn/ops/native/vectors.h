@@ -29,39 +29,63 @@ static inline int64_t padded(int64_t count, int64_t multiple) { return (count + 
 
 /* ---- GELU ------------------------------------------------------------------------------------------------------------------------------------ */
 
+/* Vectors that a function below works on together, step by step: the steps on one wait for each other, and only those on others fill the time. */
+#define TOGETHER 4
+_Static_assert(STEP % TOGETHER == 0, "arrays of whole steps and vectors are whole groups of vectors");
+
 /* By Horner's rule, from the highest power; `degree` is a constant wherever this is inlined. */
-static inline __attribute__((always_inline)) vec polynomial(const float *from_highest, int degree, vec x) {
-    vec p = splat(from_highest[0]);
-    EACH(i, degree) p = p * x + from_highest[i + 1];
-    return p;
+static inline __attribute__((always_inline)) void polynomial(vec *p, const float *from_highest, int degree, const vec *x) {
+    EACH(v, TOGETHER) p[v] = splat(from_highest[0]);
+    EACH(i, degree) EACH(v, TOGETHER) p[v] = p[v] * x[v] + from_highest[i + 1];
 }
 
-/* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| <= 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7. */
-static inline vec normal(vec x) {
+/* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| < 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7; beyond, 0 or 1. */
+static inline __attribute__((always_inline)) void normal(vec *share, const vec *x) {
     static const float P[] = {
         6.087127145e-04f, -1.613260411e-03f, 1.722840300e-03f, -2.685586923e-03f, 6.410467655e-03f, -1.116432856e-02f, 1.640219494e-02f,
         -2.326865689e-02f, 3.144216793e-02f, -4.044260671e-02f, 5.152052266e-02f, -7.029628065e-02f, 1.413637876e-01f,
     };
-    vec c = pick(x < 5.0f, x, splat(5.0f));
-    c = pick(c > -5.0f, c, splat(-5.0f));
-    vec p = polynomial(P, 12, c * c * 0.08f - 1.0f);
-    return pick(c > -5.0f, 0.5f + c * p, splat(0.0f)); /* -1e9 must come to nothing */
+    vec s[TOGETHER], p[TOGETHER];
+    EACH(v, TOGETHER) s[v] = x[v] * x[v] * 0.08f - 1.0f;
+    polynomial(p, P, 12, s);
+    EACH(v, TOGETHER) share[v] = pick(s[v] < 1.0f, 0.5f + x[v] * p[v], (vec)((x[v] > 0.0f) & (ivec)splat(1.0f)));
 }
 
-/* e^x for x in [-87, 0]: 2^whole times a polynomial (Taylor's, of 2^f), f in [-1/2, 1/2]. */
-static inline vec exponential(vec x) {
+/* phi(x) = e^(-x^2 / 2) / sqrt(2 pi), the derivative of Phi: 2^(whole + f), by a polynomial (Taylor's, with 1 / sqrt(2 pi) in it) for f in [-1/2, 1/2]. */
+static inline __attribute__((always_inline)) void bell(vec *density, const vec *x) {
     static const float P[] = {
-        1.535336188e-4f, 1.339887440e-3f, 9.618437357e-3f, 5.550332471e-2f, 2.402264791e-1f, 6.931472029e-1f, 1.0f,
+        6.125105200e-05f, 5.345377508e-04f, 3.837201333e-03f, 2.214262293e-02f, 9.583649938e-02f, 2.765257258e-01f, 3.989422804e-01f,
     };
-    vec scaled = x * 1.44269504f;
-    ivec whole = __builtin_convertvector(scaled - 0.5f, ivec); /* towards zero, that is up */
-    return polynomial(P, 6, scaled - __builtin_convertvector(whole, vec)) * (vec)((whole + 127) << 23);
+    ivec whole[TOGETHER];
+    vec f[TOGETHER];
+    EACH(v, TOGETHER) f[v] = x[v] * x[v] * -0.72134752f;
+    EACH(v, TOGETHER) f[v] = pick(f[v] > -122.0f, f[v], splat(-122.0f));
+    EACH(v, TOGETHER) whole[v] = __builtin_convertvector(f[v] - 0.5f, ivec); /* towards zero, that is up */
+    EACH(v, TOGETHER) f[v] -= __builtin_convertvector(whole[v], vec);
+    polynomial(density, P, 6, f);
+    EACH(v, TOGETHER) density[v] *= (vec)((whole[v] + 127) << 23);
 }
 
-/* phi(x), the derivative of Phi. */
-static inline vec bell(vec x) {
-    vec square = x * x;
-    return 0.39894228f * exponential(-0.5f * pick(square < 170.0f, square, splat(170.0f)));
+/* GELU of `size` numbers, in their place; a multiple of STEP times LANES. */
+static void gelu(float *x, int64_t size) {
+    for (int64_t i = 0; i < size; i += TOGETHER * LANES) {
+        vec in[TOGETHER], share[TOGETHER];
+        EACH(v, TOGETHER) in[v] = load(x + i + v * LANES);
+        normal(share, in);
+        EACH(v, TOGETHER) store(x + i + v * LANES, in[v] * share[v]);
+    }
+}
+
+/* The same, and its slope. */
+static void gelu_and_slope(float *x, float *slope, int64_t size) {
+    for (int64_t i = 0; i < size; i += TOGETHER * LANES) {
+        vec in[TOGETHER], share[TOGETHER], density[TOGETHER];
+        EACH(v, TOGETHER) in[v] = load(x + i + v * LANES);
+        normal(share, in);
+        bell(density, in);
+        EACH(v, TOGETHER) store(slope + i + v * LANES, share[v] + in[v] * density[v]);
+        EACH(v, TOGETHER) store(x + i + v * LANES, in[v] * share[v]);
+    }
 }
 
 /* ---- products of small matrices -------------------------------------------------------------------------------------------------------------- */
@@ -97,7 +121,7 @@ static void product(float *out, const float *in, int64_t positions, const float 
 
 /* sum[r][c] += sum over positions of left[p][r] right[p][c], for R rows and V vectors of columns. */
 #define OUTER(R, V)                                                                                                                                 \
-    static inline void outer_##V(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {             \
+    static inline void outer_##R##_##V(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {       \
         vec s[R][V];                                                                                                                                \
         EACH(r, R) EACH(v, V) s[r][v] = (vec){0}; /* a tile is added up by itself: fewer roundings */                                               \
         for (int64_t p = 0; p < positions; p++) {                                                                                                   \
@@ -110,17 +134,32 @@ static void product(float *out, const float *in, int64_t positions, const float 
         }                                                                                                                                           \
         EACH(r, R) EACH(v, V) store(sum + r * columns + v * LANES, load(sum + r * columns + v * LANES) + s[r][v]);                                  \
     }
-OUTER(8, 1) OUTER(4, 2) OUTER(4, 3)
+OUTER(8, 1) OUTER(2, 2) OUTER(6, 2) OUTER(4, 3)
 
 #define OUTERS(R, V)                                                                                                                                \
-    for (int64_t r = 0; r < rows; r += R) outer_##V(sum + r * columns + c, left + r, rows, right + c, columns, positions);
+    for (; r + R <= rows; r += R) outer_##R##_##V(sum + r * columns + c, left + r, rows, right + c, columns, positions);
 
 /* sum += left' right, [row][column] = [position][row]' [position][column]. `rows` is a multiple of 8, `columns` of LANES. */
 static void outer(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {
-    int64_t c = 0;
-    for (; columns - c == 2 * LANES || columns - c > 3 * LANES; c += 2 * LANES) OUTERS(4, 2)
-    if (columns - c == 3 * LANES) OUTERS(4, 3)
-    if (columns - c == LANES) OUTERS(8, 1)
+    for (int64_t c = 0, r = 0, vectors; c < columns; c += vectors * LANES, r = 0) {
+        vectors = columns - c == LANES ? 1 : columns - c == 3 * LANES ? 3 : 2;
+        if (vectors == 1) OUTERS(8, 1)
+        if (vectors == 2) { OUTERS(6, 2) OUTERS(2, 2) }
+        if (vectors == 3) OUTERS(4, 3)
+    }
+}
+
+/* rows *= by, and sum[c] += the column's sum over positions. */
+static void scale_and_add_columns(float *sum, float *rows, const float *by, int64_t columns, int64_t positions) {
+    for (int64_t c = 0; c < columns; c += LANES) {
+        vec total = {0};
+        for (int64_t p = 0; p < positions; p++) {
+            vec scaled = load(rows + p * columns + c) * load(by + p * columns + c);
+            store(rows + p * columns + c, scaled);
+            total += scaled;
+        }
+        store(sum + c, load(sum + c) + total);
+    }
 }
 
 /* sum[c] += the column's sum over positions. */
