@@ -6,7 +6,7 @@
     nearest              the label of the most similar training record (`data.leaks`)
 
 Fitted on the train split. The strength of the regularisation is chosen on the validation split: highest macro-F1, the figure that the gain is given in,
-and the lowest log loss of equals. Frequencies go in as square roots (the Hellinger transform, which evens out the variances of rare and common k-mers:
+and the lowest log loss of equals; so is, where a class is twice as large as another or more, whether its records count less. Frequencies go in as square roots (the Hellinger transform, which evens out the variances of rare and common k-mers:
 as good as plain frequencies on genomes, better on records of 2 kb, whose missing k-mers also tell their length), each feature standardised.
 """
 
@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +27,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from genomix.data.augment import Strand
-from genomix.data.balance import sampled
-from genomix.data.frequencies import complement_order, kmer_frequencies
+from genomix.data.balance import class_factors, sampled
+from genomix.data.frequencies import distinct_frequencies
 from genomix.data.leaks import nearest_training
 from genomix.data.store import Dataset
 from genomix.errors import DataError
@@ -43,10 +44,12 @@ DEFAULT_STRENGTH = 0.1
 """C where there is no validation split: near the best on sets of 300 to 5,000 records."""
 
 MOST_RECORDS = 20_000
-"""A larger train or validation split is sampled: logistic regression has learned what it can by then, and the features stay under 400 MB."""
+"""A larger train or validation split is sampled: logistic regression has learned what it can by then, and the features stay under 200 MB."""
 
 _SURE = 10
 """Records of each class that a sample has, where there are so many."""
+_UNEVEN, _LIMIT = 2.0, 100.0
+"""Times as many records of one class as of another from which weights are tried, and the largest ratio of two weights (the default of `train.balance_limit`)."""
 _RECORDS_AT_ONCE = 1024
 _MOST_ITERATIONS = 300
 
@@ -187,9 +190,19 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
         figures = headline(truth, _of_all_classes(model, unseen, class_count))
         return figures["macro_f1"], -figures["log_loss"]
 
-    model = max(regularised(table, dataset.label_ids[train], STRENGTHS), key=quality)
+    labels = dataset.label_ids[train]
+    models = chain.from_iterable(regularised(table, labels, STRENGTHS, weights) for weights in _weightings(labels, class_count))
+    model = max(models, key=quality)
     _log.debug("baseline %s: C = %g, chosen on the validation split", name, model.C)
     return Logistic(features, scaler, model, class_count)
+
+
+def _weightings(labels: np.ndarray, class_count: int) -> list[np.ndarray | None]:
+    """How much each record may count: all alike; and where a class is much smaller than another one, each class alike, as in training: a gain in macro-F1
+    that came of the weights alone would be none."""
+    counts = np.bincount(labels)
+    uneven = counts.max() >= _UNEVEN * counts[counts > 0].min()
+    return [None, class_factors(labels, class_count, _LIMIT)[labels]] if uneven else [None]
 
 
 def regularised(
@@ -219,7 +232,10 @@ def _of_all_classes(model: LogisticRegression, table: np.ndarray, class_count: i
 
 
 def _kmer_features(dataset: Dataset, indices: np.ndarray, *, k: int, strand: Strand, roots: bool = True) -> np.ndarray:
-    table = kmer_frequencies(dataset, indices, k, strand)
-    if roots:
-        table = np.sqrt(table)
-    return table[:, np.arange(4**k) <= complement_order(k)] if strand == "both" else table  # the other columns would be repeated
+    table = distinct_frequencies(dataset, indices, k, strand)
+    return np.sqrt(table, out=table) if roots else table
+
+
+def baseline_memory(records: int, *, strands: int) -> int:
+    """Bytes that `fit_baselines` takes at most, about: the 6-mers of the records that it is fitted on, and of up to a quarter as many that it is judged by."""
+    return int(4 * (4**6 // strands) * 1.25 * min(records, MOST_RECORDS))

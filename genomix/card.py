@@ -88,9 +88,15 @@ def _confidence(description: dict[str, Any]) -> str:
     counts = [len(scores) for scores in known["scores"]]
     return (
         f"## Confidence\n\nProbabilities are at temperature {known['temperature']:.2f}, fitted on {known['records']:,} validation records. "
-        f"`--error` can promise {lowest_error(sum(counts)):g} and above over all classes, {lowest_error(min(counts)):g} and above for each class. "
+        f"`--error` can promise {lowest_error(sum(counts)):g} and above over all classes, {_for_each_class(counts)}. "
         "Both hold for records like those of the validation split."
     )
+
+
+def _for_each_class(counts: list[int]) -> str:
+    if absent := counts.count(0):
+        return f"and nothing for each class: {absent} of them ha{'s' if absent == 1 else 've'} no validation record"
+    return f"{lowest_error(min(counts)):g} and above for each class"
 
 
 def _limits(description: dict[str, Any]) -> str:

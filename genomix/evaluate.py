@@ -1,6 +1,7 @@
 """How good a trained model is on one split of a dataset, beside baselines fitted on the same training split."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
 from genomix.processes import Processes
 from genomix.scorer import PredictSettings, Scorer, build_scorer
+
+_log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -59,6 +62,7 @@ def evaluate(
             "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
         )
     labels = _labels(bundle, dataset, indices)
+    elsewhere = _trained_elsewhere(bundle, dataset)
     processes = processes or Processes()
     scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
     probabilities = split_probabilities(scorer, dataset, indices)
@@ -69,7 +73,7 @@ def evaluate(
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=groups)
-    return metrics | confidence_figures(bundle.confidence, labels, probabilities)
+    return metrics | confidence_figures(bundle.confidence, labels, probabilities) | ({"other_dataset": True} if elsewhere else {})
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -96,6 +100,17 @@ def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:
         json.dump(metrics, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
     return path
+
+
+def _trained_elsewhere(bundle: Bundle, dataset: Dataset) -> bool:
+    """Whether the model is known to come from another dataset, which is told: nothing says then that these records are new to it."""
+    trained_on = bundle.provenance.get("dataset", {}).get("dataset_sha256", dataset.digest)
+    if trained_on == dataset.digest:
+        return False
+    _log.warning(
+        "the model was trained on another dataset: it may have seen these records, and baselines and similarity are of the training split of this one"
+    )
+    return True
 
 
 def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray:

@@ -75,6 +75,8 @@ class Plan:
     Attributes:
         memory: bytes to plan with.
         resting: of them, what a training process takes before a record comes.
+        kmers: bytes that training takes at most when it looks at its records' k-mers, before its first update and after its last; of as many records as it would look at,
+            where their number is not known.
         longest_training: bases of the longest record that one step can train on, with activations computed again if need be; never above `longest_whole`.
         longest_whole: what the settings let through the network in one piece; longer records are cropped in training and read in windows in prediction.
         choice: what training would do with its largest update.
@@ -84,6 +86,7 @@ class Plan:
     parameters: int
     memory: int
     resting: int
+    kmers: int
     rows: tuple[Row, ...]
     records: int
     longest_training: int
@@ -103,6 +106,11 @@ class Plan:
             *map(_line, self.rows),
             *(["* activations recomputed"] if any(row.update_recomputes for row in self.rows) else []),
             "",
+            *(
+                [f"before its first update and after its last training looks at its records' k-mers: up to {_gib(self.kmers)} GiB"]
+                if self.kmers > self.resting
+                else []
+            ),
             f"longest record that fits: {self._longest(self.longest_training)} in training, {self._longest(self.longest_prediction)} in prediction",
             f"training would take a token budget of {choice.token_budget:,}; in its largest update activations are {recompute}"
             + ("" if choice.fits else f", and still it takes {_gib(self.resting + choice.need)} GiB: it may not fit"),
@@ -171,6 +179,7 @@ class _Planner:
             parameters=parameters,
             memory=self.memory,
             resting=self.resting,
+            kmers=self.resting + self._looking(len(training) if lengths.training is not None else None),
             rows=tuple(map(self._row, lengths.rows)),
             records=self.train.max_records,
             longest_training=self._bases(self.costs.longest(free, "plain" if self.train.recompute == "never" else "recomputed")),
@@ -178,6 +187,20 @@ class _Planner:
             longest_whole=self.limit,
             choice=self._choice(training),
         )
+
+    def _looking(self, records: int | None) -> int:
+        """Bytes, beside those of a process at rest, that the k-mers of the records take, for the start of the embedding and of the composition, and for the
+        baselines; None is as many records as they look at. It is main memory, which is not what a GPU is planned with."""
+        if not self.costs.heap:
+            return 0
+        from genomix.baselines import MOST_RECORDS, baseline_memory  # here, when the process's memory is measured
+        from genomix.train.composition import composition_memory
+        from genomix.train.start import spectral_memory
+
+        count = MOST_RECORDS if records is None else records
+        spectral = spectral_memory(count, self.k) if self.train.embedding_start == "spectral" else 0
+        composed = composition_memory(count, self.k, strands=self.strands) if self.costs.settings.composition else 0
+        return max(spectral, composed, baseline_memory(count, strands=self.strands))
 
     def _row(self, bases: int) -> Row:
         tokens = self._tokens(bases)

@@ -169,9 +169,10 @@ def _begin(
     ready = dataset_folder(sources)
     if ready is None:
         files, settled = settle(sources, settings.data)
-        require_apart(folder, input_paths(files, settled.labels))
+        read: list[str | Path] = [*input_paths(files, settled.labels)]
     else:
-        require_apart(folder, [ready])
+        read = [ready]
+    require_apart(folder, [*read, *([settings.train.init] if settings.train.init else [])])
     with atomic_folder(folder, marker=SETTINGS_FILE, force=force) as temporary:
         dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
         require(dataset, settings)
@@ -181,11 +182,26 @@ def _begin(
 def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:
     """The data of the run that is in `folder`, which must have been begun with these settings."""
     _require_same(settings, folder)
-    made = folder / DATASET_FOLDER
-    dataset = Dataset.open(made if made.exists() else begun_with(folder, dataset_folder(sources)))
-    if sources and made.exists():
+    made, named = folder / DATASET_FOLDER, dataset_folder(sources)
+    dataset = Dataset.open(made if made.exists() else begun_with(folder, named))
+    if named is not None:
+        _require_same_dataset(dataset, Dataset.open(named))
+    elif sources and made.exists():
         _require_same_sources(sources, settings, dataset)
+    elif sources:
+        raise UsageError(
+            f"the run was begun with a dataset folder, {dataset.folder}, and not with {sources[0]}",
+            hint="leave the files out with --resume, or train into another folder",
+        )
     return dataset
+
+
+def _require_same_dataset(dataset: Dataset, named: Dataset) -> None:
+    if named.digest != dataset.digest:
+        raise UsageError(
+            f"the run was begun with {dataset.folder}, and {named.folder} holds other records",
+            hint="leave the folder out with --resume, or train into another one",
+        )
 
 
 def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset: Dataset) -> None:
@@ -227,11 +243,16 @@ def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> Preprocess
     Raises:
         UsageError: others are wanted.
     """
-    made = PreprocessSettings.model_validate(Dataset.open(folder).info["settings"])
+    info = Dataset.open(folder).info
+    made = PreprocessSettings.model_validate(info["settings"])
+    method = made.split.method or (info["split"] or {}).get("method")  # what was left open was decided by the data
+    settled = made.model_copy(
+        update={"split": made.split.model_copy(update={"method": method}), "circular": info["circular"], "strand": info["strand"]}
+    )
     plain = PreprocessSettings()
     seed, strand = plain.split.seed, plain.strand  # of the command's options these two are training's as well
     wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
-    was, now, usual = (flat(each.model_dump(mode="json")) for each in (made, wanted, plain))
+    was, now, usual = (flat(each.model_dump(mode="json")) for each in (settled, wanted, plain))
     for name, value in now.items():
         if value not in (was[name], usual[name]):
             raise UsageError(

@@ -16,6 +16,7 @@ import genomix
 from genomix import errors, health
 from genomix.cli import main as command_line
 from genomix.cli.main import exit_code_of, main
+from genomix.cli.talk import say
 
 RUN = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
 
@@ -128,6 +129,19 @@ def test_no_words_at_all_are_wrong_usage_and_get_the_help(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("Usage: genomix [OPTIONS] COMMAND")
+
+
+def test_what_a_command_warns_of_is_said_under_quiet_too(monkeypatch, capsys):
+    monkeypatch.setattr(health, "examine", lambda: say(["one", "warning: two"]) or health.Health())
+    assert main(["-q", "doctor"]) == 0
+    assert capsys.readouterr().err == "warning: two\n"
+
+
+def test_stdout_is_utf8_whatever_the_locale():
+    command = "from genomix.cli import main; main.main = lambda: print('\u03b2') or 0; main.run()"
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    found = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, env=environment)
+    assert found.stdout.decode("utf-8").strip() == "\u03b2"
 
 
 def test_version_and_help_go_to_stdout(capsys):

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from several_processes import COMMAND, finish, run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
-from genomix.errors import SettingsError
+from genomix.errors import SettingsError, UsageError
 from genomix.processes import Processes, launched
+from genomix.train import devices
 from genomix.train.devices import launch
 from genomix.train.history import read_history
 from genomix.train.run import train
@@ -290,6 +291,13 @@ def test_an_update_with_fewer_records_than_processes_is_refused(dataset, monkeyp
     monkeypatch.setattr(Processes, "from_first", lambda _, call: call())
     with pytest.raises(SettingsError, match=r"train\.max_records is 8: an update's records are too few for 9 processes"):
         train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+
+
+def test_more_devices_than_there_are_is_wrong_usage(monkeypatch):
+    monkeypatch.setattr(devices, "require_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 2)
+    with pytest.raises(UsageError, match="4 devices asked for, and this machine has 2 of kind cuda"):
+        launch(TRAINING.model_copy(update={"devices": 4, "device": "cuda"}))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])

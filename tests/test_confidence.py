@@ -17,6 +17,7 @@ from test_report import made_inputs, made_metrics
 
 from genomix import bundle as bundle_module
 from genomix.bundle import describe_folder, load_bundle
+from genomix.card import _confidence
 from genomix.cli.main import main
 from genomix.confidence import (
     Confidence,
@@ -230,6 +231,15 @@ def test_a_wrong_prior_is_one_line(text, said):
     assert "\n" not in caught.value.message
 
 
+def test_a_class_of_prior_0_is_in_no_set():
+    torn = np.array([0.15, 0.4, 0.45])
+    assert decide(error=0.1)(torn, np.empty(0)).labels == ("c", "b")
+    answer = decide(error=0.1, prior=np.array([0.5, 0.5, 0.0]))(torn, np.empty(0))
+    assert (answer.labels, answer.label) == (("b",), "b")
+    nothing = decide(error=0.1, prior=np.array([1.0, 0.0, 0.0]))(torn, np.empty(0))
+    assert (nothing.labels, nothing.label) == ((), "")
+
+
 def test_no_prior_for_a_class_that_training_never_saw():
     confidence = Confidence(balance=(1.0, 0.0))
     with pytest.raises(UsageError, match="no training record is of class 'b'"):
@@ -379,6 +389,7 @@ def test_a_prior_on_the_command_line(run_folder, fasta, capsys):
         (["--error", "0.001"], 2, "needs 999 validation records"),
         (["--error", "0"], 78, "predict.error"),
         (["--max-novelty", "2"], 78, "predict.max_novelty"),
+        (["--max-novelty", "0.999"], 2, "validation records nothing is above 0.9"),
         (["--prior", "poor=1"], 2, "no value for class 'rich'"),
     ],
 )
@@ -435,6 +446,27 @@ def test_changed_novelty_statistics_are_refused(run_folder, tmp_path, fasta, cap
     (tmp_path / "m" / "novelty.safetensors").write_bytes(b"x")
     assert main(["predict", str(tmp_path / "m"), fasta]) == 65
     assert "novelty statistics are not those" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((99, 49), "0.0068 and above over all classes, 0.02 and above for each class"),
+        ((99, 0), "nothing for each class: 1 of them has no validation record"),
+    ],
+)
+def test_the_card_says_what_can_be_promised(counts, said):
+    scores = [[0.5] * count for count in counts]
+    assert said in _confidence({"confidence": {"records": sum(counts), "temperature": 1.0, "scores": scores}})
+
+
+def test_scores_on_another_dataset_than_the_model_s_own_are_said_to_be(run_folder, dataset, tmp_path, caplog):
+    bundle = load_bundle(run_folder)
+    assert "other_dataset" not in evaluate(bundle, dataset, baselines=False, checks=False)
+    assert not caplog.records
+    other = small_dataset(tmp_path / "other", seed=5)
+    assert evaluate(bundle, other, baselines=False, checks=False)["other_dataset"]
+    assert "the model was trained on another dataset" in caplog.text
 
 
 def test_the_report_draws_risk_over_coverage_and_shows_the_sets():

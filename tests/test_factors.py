@@ -15,9 +15,10 @@ from genomix.nn.ops import chunked, native, reference, using
 from genomix.nn.ops.native import compiled
 from genomix.nn.ops.problem import Problem
 
-WIDTHS = [(1, [1, 1, 1]), (33, [33, 1, 20]), (257, [257, 256, 65]), (1000, [1000, 64, 0])]
-SHAPES = [(32, 32, 128, 1), (64, 64, 16, 4), (40, 8, 9, 5), (80, 16, 9, 5), (5, 3, 7, 1), (6, 9, 17, 3), (1, 1, 1, 1), (70, 70, 33, 10), (16, 4, 9, 1)]
-"""Channels, source channels, hidden width, heads."""
+WIDTHS = [(1, [1, 1, 1]), (33, [33, 1, 20]), (192, [192, 97, 96]), (257, [257, 256, 65]), (1000, [1000, 64, 0])]
+EVEN_HEADS = [(20, 4, 9, 5), (40, 8, 9, 5), (80, 16, 9, 5), (160, 8, 9, 5)]
+SHAPES = [(32, 32, 128, 1), (64, 64, 16, 4), *EVEN_HEADS, (5, 3, 7, 1), (6, 9, 17, 3), (1, 1, 1, 1), (70, 70, 33, 10), (16, 4, 9, 1)]
+"""Channels, source channels, hidden width, heads. Heads of 4 to 32 channels are whole vectors, one or two, on some processor."""
 OFFSETS = [(0, 1, -1, 2, 4, -8, 64, 100, -300), (0,), (1, 1, 512, -512, 999)]
 
 
@@ -209,8 +210,15 @@ def test_large_inputs_and_what_is_not_finite():
     [slope] = torch.autograd.grad(operations.perceptron(inputs, (one, none, one, none)).sum(), [inputs])
     [expected] = torch.autograd.grad(F.gelu(exact).sum(), [exact])
     assert torch.allclose(slope, expected, atol=2e-6)
-    for odd in (torch.nan, torch.inf):
-        assert not torch.isfinite(operations.perceptron(torch.tensor([[[1.0, odd, 2.0]]]), (one, none, one, none))).all()
+    far = torch.tensor([[[-1e38, -1e30, 1e30, 1e38]]], requires_grad=True)
+    [slope] = torch.autograd.grad(operations.perceptron(far, (one, none, one, none)).sum(), [far])
+    assert slope.tolist() == [[[0.0, 0.0, 1.0, 1.0]]]
+    for odd in (torch.nan, torch.inf, -torch.inf):
+        inputs = torch.tensor([[[1.0, odd, 2.0]]], requires_grad=True)
+        result = operations.perceptron(inputs, (one, none, one, none))
+        [slope] = torch.autograd.grad(result.sum(), [inputs])
+        assert not torch.isfinite(result).all()
+        assert not torch.isfinite(slope).all()
 
 
 def test_other_precisions_and_too_many_links_go_to_plain_torch():
@@ -295,9 +303,10 @@ def test_a_library_made_ahead_does_the_work_where_there_is_no_compiler(level, wi
     if not portable.LEVELS[level] <= own:
         pytest.skip(f"this processor can't run {level}")
     processor(monkeypatch, tmp_path, portable.LEVELS[level])
-    given = problem((8, 8, 16, 2), 100, [100, 60], (0, 1, -4))
-    grad = torch.randn_like(given.values)
-    assert_close(compiled_factor_of(given, grad), by_formula(given, grad), 5e-6)
+    for shape in [(8, 8, 16, 2), *EVEN_HEADS]:
+        given = problem(shape, 300, [300, 97], (0, 1, -4))
+        grad = torch.randn_like(given.values)
+        assert_close(compiled_factor_of(given, grad), by_formula(given, grad), 5e-6)
     assert compiled.library()._name.endswith(f"-{level}.so")
 
 

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, write_fasta
 from test_train import last_state
 
+from genomix.bundle import new_model
 from genomix.cli.main import main
 from genomix.data.batches import TrainingBatches, collate, divided
 from genomix.data.preprocess import PreprocessSettings, preprocess
@@ -26,13 +28,15 @@ from genomix.planning.measure import Specimen
 from genomix.processes import Processes, noticing_lost_processes
 from genomix.scorer import PredictSettings, Scorer
 from genomix.settings import load_preset
-from genomix.tokenizers import build_tokenizer
+from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
+from genomix.train.composition import composition_memory, fit_composition
 from genomix.train.devices import launch
 from genomix.train.history import History
 from genomix.train.memory import MemoryGuard
-from genomix.train.recipe import decide, training_records
+from genomix.train.recipe import decide, fitting_branches, training_records
 from genomix.train.run import _prepare
+from genomix.train.start import spectral_memory, start_embedding
 from genomix.train.update import Update
 
 CPU = torch.device("cpu")
@@ -130,6 +134,29 @@ def test_an_update_holds_the_graphs_of_all_parts_unless_it_recomputes():
     assert costs.update([(4, 60_000)], "recomputed") > 3 * costs.update(one, "recomputed")
     assert costs.longest(costs.update(one, "plain"), "plain") // 15 == 60_000 // 15
     assert costs.longest(0, "plain") == 0
+
+
+@pytest.mark.parametrize("k", [5, 6])
+def test_what_looking_at_k_mers_takes_is_known(k, tmp_path):
+    """What numpy takes for it, traced; the rest of a process is in the plan by its measured base."""
+    dataset = small_dataset(tmp_path, records=600)
+    records = dataset.indices("train")
+    tokenizer = TokenizerSettings(k=k, stride=1)
+    model = new_model(fitting_branches(MODEL, tokenizer), tokenizer, 2)
+    weights = np.ones(2)
+    starts = {
+        "spectral": (spectral_memory(len(records), k), lambda: start_embedding(model, dataset, records, tokenizer, strand="both", seed=0)),
+        "composition": (
+            composition_memory(len(records), k, strands=2),
+            lambda: fit_composition(model, dataset, records, k, strand="both", seed=0, weights=weights),
+        ),
+    }
+    for name, (expected, start) in starts.items():
+        tracemalloc.start()
+        start()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert 0.7 < peak / expected < 1.4, name
 
 
 def test_measuring_draws_no_random_numbers_from_a_run():
@@ -537,6 +564,20 @@ def test_lengths_come_from_files_too(dataset, tmp_path):
         assert [row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]] == expected
     assert main(["plan", *SMALL, "--lengths", str(dataset.folder), "--json", str(tmp_path / "plan.json"), "--force"]) == 0
     assert max(row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]) == dataset.lengths.max()
+
+
+def test_records_shorter_than_a_token_are_planned_for_as_one_token(tmp_path):
+    fasta = write_fasta(tmp_path / "x.fa", {"none": "", "short": "A", "long": "ACGT" * 20})
+    plan = str(tmp_path / "plan.json")
+    assert main(["plan", *SMALL, "--lengths", str(fasta), "--json", plan]) == 0
+    assert [row["bases"] for row in json.loads(Path(plan).read_text())["rows"]] == [0, 1, 80]
+
+
+def test_the_device_of_the_settings_is_planned_for(capsys):
+    if torch.accelerator.is_available():
+        pytest.skip("this machine has an accelerator")
+    assert main(["plan", *SMALL, "--lengths", "100", "--set", "train.device=cuda"]) == 2
+    assert "no cuda device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

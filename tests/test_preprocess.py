@@ -18,6 +18,7 @@ from genomix.cli.main import main
 from genomix.cli.sources import Conflicts, SplitMethod
 from genomix.data import reading, store
 from genomix.data.cleaning import CleaningSettings
+from genomix.data.info import summary_lines
 from genomix.data.labels import LabelSettings
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
@@ -309,6 +310,24 @@ def test_validation_is_carved_from_train_where_the_column_names_none():
     assert "names no validation records" in dataset.info["split"]["notes"][0]
 
 
+def test_validation_is_carved_with_the_table_s_groups_kept_together():
+    sources, labels = labelled("t" * 24 + "eeee", groups="abcdefghijklabcdefghijklwxyz")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    sides = dataset.records[dataset.records["split"] != "test"].groupby("group")["split"].nunique()
+    assert (sides == 1).all()
+    assert set(dataset.records["split"]) == {"train", "validation", "test"}
+    assert dataset.info["split"]["notes"][0].endswith("near-duplicates and groups kept together")
+
+
+def test_a_class_of_relatives_alone_does_not_make_the_others_validation_a_lottery():
+    sources, labels = labelled("t" * 24 + "eeee", groups="aqbqcqdqeqfqaqbqcqdqeqfqwxyz")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    carved = dataset.records[dataset.records["split"] != "test"]
+    assert (carved[carved["label"] == "x"].groupby("group")["split"].nunique() == 1).all()
+    assert all(set(part["split"]) == {"train", "validation"} for _, part in carved.groupby("label"))
+    assert dataset.info["split"]["notes"][0].endswith("kept together, but for those of 'y', all relatives of each other")
+
+
 def test_a_class_that_the_column_leaves_out_of_train():
     sources, labels = labelled("tetetev")
     with pytest.raises(DataError, match="class 'y' has no record in train"):
@@ -393,6 +412,12 @@ def test_a_full_disk(folder, monkeypatch, module, name):
         made(sources)
     assert caught.value.hint == "free some space, or write elsewhere with -o"
     assert left_behind(folder) == before
+
+
+def test_a_record_that_cannot_be_compared_is_told():
+    fasta("z.fa", {"z1": "ACGTACGTACNACGTACGTA", "z2": bases(2), "z3": bases(3)})
+    dataset = made([*two_files(), "z=z.fa"])
+    assert "1 record without a 16-mer of A, C, G and T: no near-duplicates of those are known" in summary_lines(dataset.info)
 
 
 def test_a_folder_that_exists_is_replaced_only_by_force(folder):

@@ -224,6 +224,25 @@ def test_a_resumed_run_with_other_files_is_refused(sources, run_folder, capsys):
     assert main(["train", *sources, "-o", str(run_folder), *SMALL, "--resume", "--force"]) == 2
 
 
+def test_a_run_that_was_begun_with_a_dataset_is_not_resumed_with_files_or_another_dataset(sources, run_folder, tmp_path, capsys):
+    dataset = run_folder / "dataset"
+    assert main(["train", str(dataset), "-o", str(tmp_path / "run"), *SMALL, "--set", "train.steps=3"]) == 0
+    again = ["-o", str(tmp_path / "run"), *SMALL, "--set", "train.steps=3", "--resume"]
+    assert main(["train", *sources, *again]) == 2
+    assert f"the run was begun with a dataset folder, {dataset}, and not with" in capsys.readouterr().err
+    other = small_dataset(tmp_path / "other", seed=9)
+    assert main(["train", str(other.folder), "-o", str(run_folder), *SMALL, "--resume"]) == 2
+    assert "holds other records" in capsys.readouterr().err
+    assert main(["train", str(dataset), "-o", str(run_folder), *SMALL, "--resume"]) == 0
+
+
+def test_a_run_is_not_replaced_by_one_that_starts_from_it(sources, run_folder, capsys):
+    for init in (run_folder, run_folder / "model"):
+        assert main(["train", *sources, "-o", str(run_folder), *SMALL, "--init", str(init), "--force"]) == 73
+        assert "would be overwritten" in capsys.readouterr().err
+    assert (run_folder / "model" / "model.json").exists()
+
+
 def test_outputs_never_land_on_inputs(run_folder, tmp_path, capsys):
     fasta = write_fasta(tmp_path / "mine.fasta", {"a": "ACGT" * 20})
     for words in (["-o", str(fasta)], ["--split-fasta", str(tmp_path)]):
@@ -265,7 +284,13 @@ def test_an_earlier_run_survives_bad_data_and_force(run_folder, tmp_path, capsys
 def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
     dataset = small_dataset(tmp_path)
     assert main(["train", str(dataset.folder), "-o", str(tmp_path / "run"), "--circular", *SMALL]) == 2
-    assert "was preprocessed with data.circular None, not True" in capsys.readouterr().err
+    assert "was preprocessed with data.circular False, not True" in capsys.readouterr().err
+
+
+def test_what_a_dataset_is_may_be_asked_for(tmp_path):
+    assert main(["preprocess", *two_classes(tmp_path), "-o", str(tmp_path / "d")]) == 0
+    options = ["--split", "cluster", *SMALL[4:], "--set", "train.steps=2"]
+    assert main(["train", str(tmp_path / "d"), "-o", str(tmp_path / "run"), "--preset", "tiny", *options]) == 0
 
 
 def test_no_data_at_all_is_wrong_usage(tmp_path, capsys):

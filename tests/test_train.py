@@ -186,6 +186,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
         assert "is damaged" in caplog.text
 
 
+def test_a_run_that_began_again_keeps_its_checkpoints_and_not_the_damaged_ones(tmp_path):
+    for step in (20, 30):
+        save_checkpoint(tmp_path, step, {"step": step})
+        (tmp_path / f"step-{step:08d}.pt").write_bytes(b"")
+    for step in (5, 10):
+        save_checkpoint(tmp_path, step, {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000005.pt", "step-00000010.pt"]
+    assert load_newest(tmp_path) == {"step": 10}
+
+
 # ---- what stops a run --------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -347,6 +357,7 @@ def test_the_number_of_steps_follows_the_data_within_bounds():
     assert [step_count(settings, updates, 10) for updates in (2, 50, 500)] == [100, 500, 1_000]
     assert [step_count(settings, 500, tokens) for tokens in (2_000, 50_000)] == [500, 100]
     assert step_count(TrainSettings(steps=7), 50, 10) == 7
+    assert step_count(TrainSettings(most_steps=50), 500, 10) == 50
 
 
 def test_validation_is_read_less_often_where_it_costs_more_than_training():

@@ -1,8 +1,8 @@
 """`genomix bench train`: what an update costs, and how much of it goes into its records.
 
-The loop is the program's own (`genomix.train.loop.fit`); what is measured is the time from one request for an update's records to the next, and the part of it
-until they are there: read from the dataset, changed, tokenised, collated. The scores that the composition branch starts from, which a real run computes
-once before its first update, are zeros here.
+The loop is the program's own (`genomix.train.loop.fit`); what is measured is the time from the end of one update to that of the next, and what it takes to make an
+update's records: read from the dataset, changed, tokenised, collated. On a GPU a thread makes them ahead, beside the update before. The scores that the composition branch
+starts from, which a real run computes once before its first update, are zeros here.
 """
 
 import statistics
@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,35 +47,32 @@ _TOLERANCE = 1e-4
 class TimedBatches(TrainingBatches):
     """The batches of a run, with a clock."""
 
-    began: list[float]
-    """When each update's records were asked for."""
     loading: list[float]
-    """Seconds until they were there."""
+    """Seconds that it took to make each update's records."""
     tokens: list[int]
 
     def epoch(self, epoch: int, *, start: int = 0, rank: int = 0, world: int = 1) -> Iterator[list[Batch]]:
-        if not hasattr(self, "began"):
-            self.began, self.loading, self.tokens = [], [], []
+        if not hasattr(self, "loading"):
+            self.loading, self.tokens = [], []
         parts = super().epoch(epoch, start=start, rank=rank, world=world)
         while True:
             asked = time.perf_counter()
             update = next(parts, None)
             if update is None:
                 return
-            self.began.append(asked)
             self.loading.append(time.perf_counter() - asked)
             self.tokens.append(sum(int(part.lengths.sum()) for part in update))
             yield update
 
 
 class _Clocked(History):
-    """The log of a run, which knows when its last update was done."""
+    """The log of a run, which knows when each update was done."""
 
-    ended = 0.0
+    done: list[float]
 
     def step(self, *arguments: Any, **more: Any) -> None:
         super().step(*arguments, **more)
-        self.ended = time.perf_counter()
+        self.done = [*getattr(self, "done", []), time.perf_counter()]
 
 
 def bench_train(data: Path | None, *, preset: str, bases: int, length: int, steps: int, device: str) -> dict[str, Any]:
@@ -133,8 +131,8 @@ def compare(model: Classifier, recipe: Recipe, dataset: Dataset) -> dict[str, An
     return {"name": f"logits of {len(tokens)} records in one batch, against each alone", "error": error, "tolerance": _TOLERANCE}
 
 
-def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarray, folder: Path) -> tuple[TimedBatches, float]:
-    """Train, and give the batches with their times and the moment at which the last update was done."""
+def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarray, folder: Path) -> tuple[TimedBatches, list[float]]:
+    """Train, and give the batches with their times and the moments at which updates were done."""
     settings = recipe.training
     batches = training_batches(TimedBatches, dataset, records, recipe)
     training = assemble(
@@ -151,13 +149,13 @@ def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarra
     )
     with _Clocked(folder / "metrics.jsonl", step=0, steps=training.steps) as history:
         fit(training, None, history)
-    return batches, history.ended
+    return batches, history.done
 
 
-def _figures(batches: TimedBatches, ended: float) -> dict[str, Any]:
+def _figures(batches: TimedBatches, done: list[float]) -> dict[str, Any]:
     """Of the updates from `_UNTIMED` on: the median update's seconds and share, and the tokens a second of all."""
-    seconds = [end - began for began, end in zip(batches.began, [*batches.began[1:], ended], strict=True)][_UNTIMED:]
-    loading, tokens = batches.loading[_UNTIMED:], batches.tokens[_UNTIMED:]
+    seconds = [end - began for began, end in pairwise(done[_UNTIMED - 1 :])]
+    loading, tokens = batches.loading[_UNTIMED : len(done)], batches.tokens[_UNTIMED : len(done)]  # more may have been made ahead
     share = statistics.median(part / whole for part, whole in zip(loading, seconds, strict=True))
     return {
         "updates": len(seconds),
@@ -177,4 +175,5 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
         f"preset {figures['preset']}, {figures['updates']} updates on {figures['device']}: {figures['seconds_per_update']:.3f} s an update, "
         f"{figures['tokens_per_second'] / 1000:,.0f} k tokens/s"
     )
-    yield f"reading, tokenising and collating: {figures['loading_share']:.1%} of an update (aim: at most {BAR:.0%} with preset tiny on a CPU)"
+    beside = "" if figures["device"] == "cpu" else ", beside the one before"
+    yield f"reading, tokenising and collating: {figures['loading_share']:.1%} of an update{beside} (aim: at most {BAR:.0%} with preset tiny on a CPU)"

@@ -5,6 +5,7 @@ reports of any program that a closed pipe ends), 1 a bug, or not enough memory.
 """
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -84,6 +85,8 @@ def _top(
 
 def run() -> None:
     """The console command `genomix`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as all files that are written; ids and labels need not fit a terminal's encoding
     code = main()
     try:
         sys.stdout.flush()

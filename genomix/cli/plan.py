@@ -26,7 +26,7 @@ def plan(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as --set model.blocks=4; may be repeated."),
     ] = None,
-    device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    device: Annotated[Device | None, typer.Option(help="What to run on; auto takes an accelerator where there is one [auto].")] = None,
     memory: Annotated[float | None, typer.Option(help="GiB to plan with; default: what is free on the device.", min=0)] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File to write the plan to.", metavar="FILE")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
@@ -42,7 +42,7 @@ def plan(
 
     if json_file is not None:
         require_free(json_file, force=force)
-    options = {"train.device": device.value}
+    options = {"train.device": None if device is None else device.value}
     settings = resolve(RunSettings, preset=preset, default_preset="base", config=config, assignments=assignments or (), options=options)
     made = make_plan(settings, read_lengths(lengths), memory=None if memory is None else int(memory * 2**30))
     typer.echo("\n".join(made.table()))

@@ -6,6 +6,14 @@ from collections.abc import Iterable
 _log = logging.getLogger(__name__)
 
 
+WARNING = "warning: "
+"""What a line begins with that is said under --quiet too."""
+
+
 def say(lines: Iterable[str]) -> None:
+    """Lines for the user; those that begin with `WARNING` are logged as such."""
     for line in lines:
-        _log.info("%s", line)
+        if line.startswith(WARNING):
+            _log.warning("%s", line.removeprefix(WARNING))
+        else:
+            _log.info("%s", line)

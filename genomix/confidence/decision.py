@@ -5,6 +5,7 @@ the probabilities are re-weighted for the balance asked for; the label is the se
 probability is too low or a record that is too far from the training records is left unclassified.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,7 @@ class Decision:
         inside = None if self.lowest is None else [int(label) for label in order if probabilities[label] >= self.lowest[label]]
         if self.ratio is not None:
             probabilities = reweighted(probabilities, self.ratio)
+            inside = inside and [label for label in inside if self.ratio[label] > 0]  # what can't be is in no set
         novelty = self._novelty(features)
         best = inside[0] if inside is not None and len(inside) == 1 else int(probabilities.argmax())
         probability = float(probabilities[best])
@@ -125,7 +127,7 @@ def build_decision(
         confidence: what is stored of the model's probabilities; None in a model of an earlier genomix.
         reference: where its training records are.
         error: promised rate of sets without the true label; None asks for no sets.
-        max_novelty: a record above it gets no label.
+        max_novelty: a record above it gets no label; 1 refuses none.
         prior: class balance to answer for [class].
 
     Raises:
@@ -135,6 +137,8 @@ def build_decision(
         raise _not_stored("--error", "validation records", confidence)
     if max_novelty is not None and reference is None:
         raise _not_stored("--max-novelty", "distances of validation records", confidence)
+    if max_novelty is not None and max_novelty < 1:
+        _require_reachable(max_novelty, len(confidence.distances) if confidence else 0)
     if prior is not None and confidence is None:
         raise _not_stored("--prior", "the class balance of training", confidence)
     return Decision(
@@ -146,6 +150,17 @@ def build_decision(
         reference=reference,
         distances=np.array(confidence.distances if confidence else ()),
     )
+
+
+def _require_reachable(max_novelty: float, records: int) -> None:
+    """Refuse a limit that no record can be above: novelty is at most records / (records + 1)."""
+    most = records / (records + 1)
+    if max_novelty >= most:
+        lower = math.ceil(100 * most - 1) / 100
+        raise UsageError(
+            f"--max-novelty {max_novelty:g}: with {records:,} validation records nothing is above {most:.4g}",
+            hint=f"{lower:g} leaves unclassified what lies further out than all of them" if lower > 0 else "more validation records",
+        )
 
 
 def _not_stored(option: str, what: str, confidence: Confidence | None) -> UsageError:

@@ -10,9 +10,13 @@ from genomix.data.clusters import find_clusters
 from genomix.data.held_back import held_back_classes, warn_of_classes
 from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
 from genomix.data.record_table import RecordTable
+from genomix.data.related import divisible, related
 from genomix.data.sketches import Sketches
 from genomix.data.splits import SPLITS, TRAIN, VALIDATION, SplitSettings, carve_validation, deal
 from genomix.errors import DataError
+
+_NAMED = 3
+"""Classes that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _sides(
     notes: list[str] = []
     match settings.method:
         case "column":
-            sides, notes = _column_sides([table.splits[row] for row in rows], labels, clusters, classes, settings)
+            sides, notes = _column_sides(table, rows, labels, clusters, classes=classes, settings=settings)
             return sides, None, notes
         case "cluster":
             groups = clusters
@@ -97,16 +101,21 @@ def _sides(
 
 
 def _column_sides(
-    names: list[str], labels: np.ndarray, clusters: np.ndarray, classes: list[str], settings: SplitSettings
+    table: RecordTable, rows: np.ndarray, labels: np.ndarray, clusters: np.ndarray, *, classes: list[str], settings: SplitSettings
 ) -> tuple[np.ndarray, list[str]]:
-    sides = _numbers(names, SPLITS).astype(np.int8)
+    sides = _numbers([table.splits[row] for row in rows], SPLITS).astype(np.int8)
     if (sides == VALIDATION).any():
         return sides, []
     _require_trained(sides, labels, classes)
-    train = sides == TRAIN
-    divisible = all(len(np.unique(clusters[train & (labels == label)])) > 1 for label in np.unique(labels[train]))
-    groups = clusters if divisible else np.arange(len(names))
-    kept = "near-duplicates kept together" if divisible else "near-duplicates could not be kept together"
+    train = np.flatnonzero(sides == TRAIN)
+    named = [table.groups[row] for row in rows[train]]
+    groups = np.zeros(len(rows), dtype=np.int64)
+    groups[train] = divisible(labels[train], related(named, list(map(str, clusters[train].tolist()))))
+    alone = np.unique(labels[train][groups[train] >= len(train)])
+    kept = f"near-duplicates {'and groups ' if any(named) else ''}kept together"
+    if len(alone):
+        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
+        kept += f", but for those of {', '.join(repr(classes[label]) for label in alone[:_NAMED])}{more}, all relatives of each other"
     note = f"the split column names no validation records: they were taken from train, {kept}"
     return carve_validation(sides, labels, groups, classes, settings), [note]
 

@@ -9,6 +9,8 @@ from genomix.tokenizers.kmers import kmer_codes, valid_kmers
 _BASES_AT_ONCE = 1 << 18
 """Bases that are counted at a time: bounds the memory for records of any length, and stays in the cache."""
 
+_ROWS_AT_ONCE = 1_024
+
 
 def kmer_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Strand) -> np.ndarray:
     """Each record's share of every k-mer, float32 [records, 4**k], the columns in the order of `kmer_codes`.
@@ -23,6 +25,22 @@ def kmer_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Stra
     if strand == "both":
         table += table[:, complement_order(k)]
         table /= 2
+    return table
+
+
+def distinct_kmers(k: int, strand: Strand) -> np.ndarray:
+    """The codes of the k-mers whose shares are not another one's too, int64, rising: with `strand="both"` one of each pair of reverse complements."""
+    codes = np.arange(4**k)
+    return codes[codes <= complement_order(k)] if strand == "both" else codes
+
+
+def distinct_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Strand) -> np.ndarray:
+    """The columns of `kmer_frequencies` that are those of `distinct_kmers`, float32; of the others there are a few rows at a time only."""
+    columns = distinct_kmers(k, strand)
+    table = np.empty((len(indices), len(columns)), dtype=np.float32)
+    for start in range(0, len(indices), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        table[rows] = kmer_frequencies(dataset, indices[rows], k, strand)[:, columns]
     return table
 
 

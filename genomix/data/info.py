@@ -66,6 +66,8 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
             f"the largest of {_counted(split['largest_cluster'], 'record')}; "
             f"the most alike records on two sides of the split: {split['highest_similarity']:.4f}"
         )
+        if unknown := split.get("uncompared_records"):
+            lines.append(f"{_counted(unknown, 'record')} without a 16-mer of A, C, G and T: no near-duplicates of those are known")
         lines += [_held_out_line(name, figures) for name, figures in split["held_out"].items()]
         lines += split["notes"]
     return lines

@@ -30,14 +30,29 @@ def related(*namings: Sequence[str]) -> np.ndarray:
     return np.unique(component[:records], return_inverse=True)[1].astype(np.int64)
 
 
-def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
-    """Names of what a bootstrap draws, and a fold leaves out, together: records of one group or near-duplicate cluster, of one cluster, or single records (None).
+def divisible(labels: np.ndarray, *namings: np.ndarray) -> np.ndarray:
+    """int64 [record]: a number for each set of records that stay together, by the first naming under which their class is more than one set.
 
-    The first of these that leaves every class at least two: of classes that hang together whole nothing can be drawn.
+    A class that is one set under each has its records by themselves, from the number records * namings on: of what hangs together whole nothing could be drawn
+    or left out, and other classes need not suffer for it.
+
+    Args:
+        labels: int [record].
+        namings: int [record], from 0 to below the number of records.
     """
+    records = len(labels)
+    numbers = len(namings) * records + np.arange(records)
+    for label in np.unique(labels):
+        own = labels == label
+        for which, naming in enumerate(namings):
+            if own.sum() == 1 or len(np.unique(naming[own])) > 1:
+                numbers[own] = which * records + naming[own]
+                break
+    return numbers
+
+
+def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """Names of what a bootstrap draws, and a fold leaves out, together: records of one group or near-duplicate cluster; where a class would be one such
+    set, of one cluster, or single records (see `divisible`)."""
     group, cluster = (dataset.records[column].to_numpy()[indices].tolist() for column in ("group", "cluster"))
-    labels = dataset.label_ids[indices]
-    for together in (related(group, cluster), related(cluster)):
-        if all(len(np.unique(together[labels == label])) > 1 for label in np.unique(labels)):
-            return together.astype(str)
-    return None
+    return divisible(dataset.label_ids[indices], related(group, cluster), related(cluster)).astype(str)

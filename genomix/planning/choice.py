@@ -49,8 +49,8 @@ def choose(costs: Costs, lengths: np.ndarray, *, token_budget: int, max_records:
 
 
 def largest_update(lengths: np.ndarray, max_bases: int, stride: int, max_records: int) -> np.ndarray:
-    """Tokens of the records that make the largest update: the longest ones, from records of these lengths in bases."""
-    return np.sort(np.minimum(lengths, max_bases) // stride)[-max_records:]
+    """Tokens of the records that make the largest update, at least one each: the longest ones, from records of these lengths in bases."""
+    return np.sort(np.maximum(1, np.minimum(lengths, max_bases) // stride))[-max_records:]
 
 
 def parts_of(lengths: np.ndarray, token_budget: int, max_records: int) -> list[Part]:

@@ -77,8 +77,8 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     words += [_order_words(row) for row in checks["shuffles"]]
     if certificate := metrics["length_certificate"]:
         words.append(
-            f"Length certificate: accuracy was measured to hold for records of {certificate['shortest']:,} to {certificate['longest']:,} bases "
-            f"(a crop holds where it costs at most {certificate['tolerance']:.2f}); genomix predict warns of others."
+            f"Length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases. Accuracy was measured to hold from the one on (a crop holds where "
+            f"it costs at most {certificate['tolerance']:.2f}); the other is the longest record trained or tested on. genomix predict warns of others."
         )
     else:
         words.append("No length certificate: too few test records.")

@@ -17,14 +17,18 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write the state after `step` updates, and remove all but the newest two."""
+    """Write the state after `step` updates, and remove all but this one and the one before it."""
     buffer = io.BytesIO()
     torch.save(state, buffer)  # into memory first: torch reports a full disk as a fault of its own
     with atomic_file(_path(folder, step), "wb") as file:
         file.write(buffer.getbuffer())
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
-    for old in _checkpoints(folder)[:-_KEPT]:
-        old.unlink()
+    path = _path(folder, step)
+    others = [other for other in _checkpoints(folder) if other != path]
+    earlier = [other for other in others if other < path]
+    for old in others:  # what claims to be later is damaged, or the run would have gone on from it
+        if old not in earlier[1 - _KEPT :]:
+            old.unlink()
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:

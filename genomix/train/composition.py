@@ -20,7 +20,7 @@ from torch import Tensor
 from genomix.baselines import regularised
 from genomix.data.augment import Strand
 from genomix.data.balance import sampled
-from genomix.data.frequencies import complement_order, kmer_frequencies
+from genomix.data.frequencies import complement_order, distinct_frequencies, distinct_kmers
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.nn.classifier import Classifier
@@ -34,6 +34,9 @@ POWERS = (1.0, 0.5)
 """Frequencies as they are, or their square roots, which even out the variances of rare and common k-mers; neither is better everywhere."""
 FOLDS = 5
 MOST_RECORDS = 6_000
+_ROWS_AT_ONCE = 1_024
+_COPIES = 4
+"""Of the frequencies that are fitted on: in their form, standardised, and what scikit-learn makes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +117,13 @@ def fit_composition(
     if folds is None:
         _log.warning("no start from k-mer frequencies: fewer than two classes have training records that are not all relatives")
         return None
+    _log.info("composition: fitting regressions on %d records of %d classes", len(sample), len(np.unique(dataset.label_ids[sample])))
     partner = complement_order(k) if strand == "both" else np.arange(4**k)
-    columns = np.flatnonzero(np.arange(4**k) <= partner)  # the others would be repeated
+    columns = distinct_kmers(k, strand)
     everything = np.arange(len(sample))
 
     def shares(chosen: np.ndarray) -> np.ndarray:
-        return kmer_frequencies(dataset, chosen, k, strand)[:, columns]
+        return distinct_frequencies(dataset, chosen, k, strand)
 
     validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
     table = shares(np.concatenate([sample, validation]))
@@ -131,7 +135,9 @@ def fit_composition(
     features = _Features.of(form, table[everything])
     [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
     rest = np.setdiff1d(records, sample)
-    for some in (rest[start : start + 1024] for start in range(0, len(rest), 1024)):  # not in the sample: the whole fit has not seen them
+    for some in (
+        rest[start : start + _ROWS_AT_ONCE] for start in range(0, len(rest), _ROWS_AT_ONCE)
+    ):  # not in the sample: the whole fit has not seen them
         answers[some] = whole.logits(features(shares(some)))
     _fill(model.composition, features, whole, columns, partner)
     result = bounded(torch.from_numpy(answers))
@@ -145,6 +151,12 @@ def fit_composition(
         -float(chosen.mean()),
     )
     return result
+
+
+def composition_memory(records: int, k: int, *, strands: int) -> int:
+    """Bytes that `fit_composition` takes for a while at most, about: the frequencies of a sample and of as many validation records, and of the sample some copies."""
+    sample = min(records, MOST_RECORDS)
+    return 4 * (4**k // strands) * (2 * sample + _COPIES * sample)
 
 
 def _fill(composition: Composition, features: _Features, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
@@ -164,9 +176,9 @@ def _fill(composition: Composition, features: _Features, whole: _Fit, columns: n
 
 
 def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """(kept, left out) positions in `records`; relatives stay together, as far as classes can then be on both sides. A class of one family is always kept."""
-    labels, together = dataset.label_ids[records], drawn_together(dataset, records)
-    together = np.arange(len(records)) if together is None else np.unique(together, return_inverse=True)[1]
+    """(kept, left out) positions in `records`; relatives stay together, as far as their class can then be on both sides. A class of one record is always kept."""
+    labels = dataset.label_ids[records]
+    together = np.unique(drawn_together(dataset, records), return_inverse=True)[1]
     families = {label: len(np.unique(together[labels == label])) for label in np.unique(labels)}
     divisible = [label for label, count in families.items() if count > 1]
     if len(divisible) < 2:

@@ -14,7 +14,7 @@ from lightning_fabric.strategies import DDPStrategy, Strategy
 from packaging.version import Version
 
 from genomix.bundle import require_device
-from genomix.errors import SettingsError
+from genomix.errors import SettingsError, UsageError
 from genomix.processes import Launched, Processes, launched
 from genomix.train import sharding
 from genomix.train.settings import TrainSettings
@@ -50,9 +50,11 @@ def launch(settings: TrainSettings) -> Fabric:
         UsageError: this machine has no such device.
         SettingsError: a launcher started another number of processes than the settings ask for, or different numbers on the nodes.
     """
-    require_device(settings.device)
+    kind = require_device(settings.device).type
     found = launched()
     devices, nodes = _layout(settings, found)
+    if kind != "cpu" and devices > (there := torch.accelerator.device_count()):
+        raise UsageError(f"{devices} devices asked for, and this machine has {there} of kind {kind}", hint="--devices says how many")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     several: dict[str, Any] = {"strategy": _strategy(settings, devices * nodes)} if devices * nodes > 1 else {}
     fabric = Fabric(

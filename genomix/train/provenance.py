@@ -22,13 +22,14 @@ _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "log_
 
 def summaries(training: Training, dataset: Dataset, metrics: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
     """The bundle's `training`, `dataset` and `evaluation`."""
+    trained = dataset.lengths[dataset.indices("train")]
     return {
         "training": training_summary(training, seconds, validated=len(dataset.indices("validation")) > 0),
         "dataset": {
             "dataset_sha256": dataset.digest,
             **{f"{split}_records": len(dataset.indices(split)) for split in ("train", "validation", "test")},
-            "shortest_record": int(dataset.lengths.min()),
-            "longest_record": int(dataset.lengths.max()),
+            "shortest_record": int(trained.min()),
+            "longest_record": int(trained.max()),
         },
         "evaluation": _evaluation(metrics) if metrics else None,
     }

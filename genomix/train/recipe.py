@@ -36,8 +36,8 @@ def step_count(settings: TrainSettings, updates_per_epoch: int, tokens_per_updat
     """Updates of the whole run."""
     if settings.steps:
         return settings.steps
-    most = min(settings.most_steps, settings.epochs * updates_per_epoch, int(settings.most_tokens / tokens_per_update))
-    return max(settings.fewest_steps, most)
+    wanted = min(settings.epochs * updates_per_epoch, int(settings.most_tokens / tokens_per_update))
+    return min(settings.most_steps, max(settings.fewest_steps, wanted))
 
 
 def validation_count(settings: TrainSettings, training_tokens: float, validation_tokens: float) -> int:

@@ -27,9 +27,9 @@ class TrainSettings(BaseModel):
     epochs: int = Field(default=20, ge=1)
     """Times that each training record is seen, where `steps` is 0."""
     fewest_steps: int = Field(default=200, ge=1)
-    """Updates that a small data set gets all the same."""
+    """Updates that a small data set gets all the same, up to `most_steps`."""
     most_steps: int = Field(default=1_500, ge=1)
-    """Updates that a large data set stops at."""
+    """Updates that any data set stops at, where `steps` is 0."""
     most_tokens: int = Field(default=250_000_000, ge=1)
     """Tokens after which long records stop, once `fewest_steps` are done: minutes on two cores; worth raising on an accelerator."""
     token_budget: int = Field(default=262_144, ge=1)

@@ -10,6 +10,7 @@ import logging
 
 import numpy as np
 import torch
+from scipy.linalg import eigh
 
 from genomix.data.augment import Strand
 from genomix.data.frequencies import kmer_frequencies
@@ -42,6 +43,12 @@ def start_embedding(
     return True
 
 
+def spectral_memory(records: int, k: int) -> int:
+    """Bytes that `start_embedding` takes for a while at most, about: the frequencies in two precisions, and the smaller Gram matrix."""
+    rows, columns = min(records, _MOST_RECORDS), 4**k
+    return 0 if k > LONGEST_SPECTRAL_K else 12 * rows * columns + 8 * min(rows, columns) ** 2
+
+
 def _fill(weight: torch.Tensor, loadings: np.ndarray, generator: torch.Generator) -> None:
     with torch.no_grad():
         weight.normal_(std=0.02 * float(np.std(loadings)) or 0.02, generator=generator)
@@ -61,7 +68,9 @@ def spectral_loadings(frequencies: np.ndarray, components: int) -> np.ndarray:
     """
     spread = frequencies.std(0)
     spread[spread == 0] = np.inf
-    standard = ((frequencies - frequencies.mean(0)) / spread).astype(np.float64)
+    standard = frequencies.astype(np.float64)
+    standard -= standard.mean(0)
+    standard /= spread
     singular, vectors = _right_singular(standard, components)
     return (vectors / singular / spread[:, None] * np.sqrt(len(frequencies))).astype(np.float32)
 
@@ -70,9 +79,11 @@ def _right_singular(matrix: np.ndarray, components: int) -> tuple[np.ndarray, np
     """Largest singular values and their right vectors [column, component], through the smaller Gram matrix."""
     rows, columns = matrix.shape
     gram = matrix @ matrix.T if rows <= columns else matrix.T @ matrix
-    squares, vectors = np.linalg.eigh(gram)
+    size = len(gram)
+    # The largest few alone: all of them would take four times the matrix.
+    squares, vectors = eigh(gram, subset_by_index=(max(0, size - components), size - 1), driver="evr", overwrite_a=True, check_finite=False)
     singular = np.sqrt(np.clip(squares[::-1], 0, None))
-    kept = min(components, int((singular > singular[0] * _NEGLIGIBLE).sum()))
+    kept = int((singular > singular[0] * _NEGLIGIBLE).sum())
     vectors = vectors[:, ::-1][:, :kept]
     if rows <= columns:
         vectors = matrix.T @ vectors / singular[:kept]

@@ -64,7 +64,7 @@ def leave(array: Tensor, channels: int) -> Tensor:
 
 def memory(*shape: int) -> Tensor:
     """An array of that shape, whatever is in it."""
-    result = torch.empty(shape)
+    result = torch.empty(shape, dtype=torch.float32, device="cpu")  # whatever the defaults are
     if result.nbytes >= _LARGE:
         _library().advise(result.data_ptr(), result.nbytes)
     return result
@@ -99,7 +99,7 @@ def backward(grad: Tensor, problem: Problem, grad_source: Tensor, grad_values: T
     """
     held = _Held(problem, grad.contiguous())
     held.run("backward", grad_source)
-    of_perceptron = tuple(torch.empty(weight.shape) for weight in problem.perceptron)
+    of_perceptron = tuple(torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in problem.perceptron)
     _library().perceptron_gradients(held.pointer, held.work, *map(_address, of_perceptron))
     if grad_values is not None:
         held.run("backward_values", grad_values)
@@ -122,6 +122,7 @@ class _Held:
         ]
         w1, _, w2, _ = problem.perceptron
         width, links = source.shape[2 if alone else 1], len(w2) // problem.heads
+        assert alone or links == len(problem.offsets), "one output a head and link"
         channels = 0 if values is None else values.shape[2]
         sizes = (len(source), width, channels, w1.shape[1], len(w1), problem.heads, links, alone)
         self.struct = _Factor(*sizes, *map(_address, self.arrays))
@@ -143,7 +144,7 @@ class _Held:
 
 @lru_cache(maxsize=256)
 def _offsets(offsets: tuple[int, ...]) -> Tensor:
-    return torch.tensor(offsets, dtype=torch.int64)
+    return torch.tensor(offsets, dtype=torch.int64, device="cpu")
 
 
 @cache

@@ -6,7 +6,7 @@
 #include "vectors.h"
 
 #define MOST_LINKS 64 /* the caller sees to it */
-#define TILE (8 * STEP)
+#define TILE (8 * STEP) /* long enough that what each link reads is a stream for the processor to foresee, short enough for the cache */
 
 /* What the caller fills in, and, from `sources` on, what `plan` and `begin` do. Padded sizes are whole vectors; weights and biases are zero there. */
 typedef struct {
@@ -82,18 +82,18 @@ static Links find_links(const Factor *f, const float *values, const float *weigh
         EACH(v, V) *(TYPE *)(out + c + v * UNIT) = sum[v];                                                                                          \
     }
 
-/* Whole heads of V vectors, H of them together. */
-#define MIX_HEADS(H, V)                                                                                                                             \
+/* Whole heads of V vectors, four together. */
+#define MIX_HEADS(V)                                                                                                                                \
     if (size == V * LANES)                                                                                                                          \
-        for (; h + H <= f->heads; h += H) {                                                                                                         \
+        for (; h + 4 <= f->heads; h += 4) {                                                                                                         \
             const int64_t c = h * size;                                                                                                             \
-            vec sum[H * V];                                                                                                                         \
-            EACH(v, H * V) sum[v] = load(values + c + v * LANES);                                                                                   \
+            vec sum[4 * V];                                                                                                                         \
+            EACH(v, 4 * V) sum[v] = load(values + c + v * LANES);                                                                                   \
             for (int64_t i = 0; i < links->count; i++) {                                                                                            \
                 const float *from = links->from[i] + at + c, *w = links->weight[i] + weight + h * f->links + links->link[i];                        \
-                EACH(v, H * V) sum[v] += w[v / V * f->links] * load(from + v * LANES);                                                              \
+                EACH(v, 4 * V) sum[v] += w[v / V * f->links] * load(from + v * LANES);                                                              \
             }                                                                                                                                       \
-            EACH(v, H * V) store(out + c + v * LANES, sum[v]);                                                                                      \
+            EACH(v, 4 * V) store(out + c + v * LANES, sum[v]);                                                                                      \
         }
 
 /* Mix a tile: out and values begin at its first position. */
@@ -101,7 +101,7 @@ static void mix(const Factor *f, float *out, const float *values, const Links *l
     int64_t size = f->channels / f->heads;
     for (int64_t p = 0; p < count; p++, out += f->channels, values += f->channels) {
         int64_t at = p * f->channels, weight = p * f->outputs, h = 0;
-        MIX_HEADS(4, 2) MIX_HEADS(4, 1)
+        MIX_HEADS(2) MIX_HEADS(1)
         for (; h < f->heads; h++) {
             int64_t c = h * size, end = c + size, of_head = weight + h * f->links;
             MIX(vec, LANES, 4) MIX(vec, LANES, 2) MIX(vec, LANES, 1) MIX(quad, 4, 1) MIX(float, 1, 1)
@@ -117,7 +117,7 @@ static inline quad folded(vec wide) {
     return sum;
 }
 
-/* What the numbers of each of four quads add up to. */
+/* What the numbers of each of four quads add up to; the quads are turned on the way. */
 static inline quad added(quad *sums) {
     turn_quads(sums);
     return sums[0] + sums[1] + sums[2] + sums[3];
@@ -168,7 +168,7 @@ static void weigh(const Factor *f, float *out, const float *grad, const Links *l
             float *to = out + h * f->links;
             int64_t i = 0;
             for (; i + 1 < links->count; i += 4) {
-                int64_t left = links->count - i;
+                int64_t left = links->count - i; /* where it is less than four, the second stands in for the others, to no end */
                 const float *const *from = links->from + i, *few[4] = {from[0], from[1], from[left > 2 ? 2 : 1], from[left > 3 ? 3 : 1]};
                 quad sums[4];
                 weigh_4(sums, grad + h * size, few, at + h * size, size);
@@ -202,7 +202,7 @@ static int64_t part_size(const Factor *f) {
                      tile = (first) > before ? (first) - before : 0;                                                                                \
              tile * TILE < length && before + tile < (last); tile++)
 
-/* Positions of the source, zeros behind them if they are fewer than a tile's. */
+/* Positions of the source, zeros behind them up to a whole step if they are fewer than a tile's. */
 static const float *sources_of(const Factor *f, float *tile, int64_t record, int64_t start, int64_t count) {
     const float *from = f->source + (record * f->width + start) * f->sources;
     if (count == TILE && !f->alone) return from;

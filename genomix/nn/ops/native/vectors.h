@@ -39,7 +39,8 @@ static inline __attribute__((always_inline)) void polynomial(vec *p, const float
     EACH(i, degree) EACH(v, TOGETHER) p[v] = p[v] * x[v] + from_highest[i + 1];
 }
 
-/* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| < 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7; beyond, 0 or 1. */
+/* Phi(x), so that gelu(x) = x Phi(x). Phi(x) - 1/2 = x P(x^2) for |x| < 5, P a minimax polynomial in s = x^2 / 12.5 - 1: within 2e-7, but for rounding;
+   beyond, 0 or 1, within 3e-7. */
 static inline __attribute__((always_inline)) void normal(vec *share, const vec *x) {
     static const float P[] = {
         6.087127145e-04f, -1.613260411e-03f, 1.722840300e-03f, -2.685586923e-03f, 6.410467655e-03f, -1.116432856e-02f, 1.640219494e-02f,
@@ -51,7 +52,7 @@ static inline __attribute__((always_inline)) void normal(vec *share, const vec *
     EACH(v, TOGETHER) share[v] = pick(s[v] < 1.0f, 0.5f + x[v] * p[v], (vec)((x[v] > 0.0f) & (ivec)splat(1.0f)));
 }
 
-/* phi(x) = e^(-x^2 / 2) / sqrt(2 pi), the derivative of Phi: 2^(whole + f), by a polynomial (Taylor's, with 1 / sqrt(2 pi) in it) for f in [-1/2, 1/2]. */
+/* phi(x) = e^(-x^2 / 2) / sqrt(2 pi), the derivative of Phi: 2^(whole + f) / sqrt(2 pi), by a minimax polynomial for f in [-1/2, 1/2] (that of Cephes's exp2f). */
 static inline __attribute__((always_inline)) void bell(vec *density, const vec *x) {
     static const float P[] = {
         6.125105200e-05f, 5.345377508e-04f, 3.837201333e-03f, 2.214262293e-02f, 9.583649938e-02f, 2.765257258e-01f, 3.989422804e-01f,
@@ -59,14 +60,14 @@ static inline __attribute__((always_inline)) void bell(vec *density, const vec *
     ivec whole[TOGETHER];
     vec f[TOGETHER];
     EACH(v, TOGETHER) f[v] = x[v] * x[v] * -0.72134752f;
-    EACH(v, TOGETHER) f[v] = pick(f[v] > -122.0f, f[v], splat(-122.0f));
+    EACH(v, TOGETHER) f[v] = pick(f[v] > -127.0f, f[v], splat(-127.0f)); /* 0 from there on */
     EACH(v, TOGETHER) whole[v] = __builtin_convertvector(f[v] - 0.5f, ivec); /* towards zero, that is up */
     EACH(v, TOGETHER) f[v] -= __builtin_convertvector(whole[v], vec);
     polynomial(density, P, 6, f);
     EACH(v, TOGETHER) density[v] *= (vec)((whole[v] + 127) << 23);
 }
 
-/* GELU of `size` numbers, in their place; a multiple of STEP times LANES. */
+/* GELU of `size` numbers, in their place; `size` is a multiple of STEP times LANES. */
 static void gelu(float *x, int64_t size) {
     for (int64_t i = 0; i < size; i += TOGETHER * LANES) {
         vec in[TOGETHER], share[TOGETHER];
@@ -141,11 +142,12 @@ OUTER(8, 1) OUTER(2, 2) OUTER(6, 2) OUTER(4, 3)
 
 /* sum += left' right, [row][column] = [position][row]' [position][column]. `rows` is a multiple of 8, `columns` of LANES. */
 static void outer(float *sum, const float *left, int64_t rows, const float *right, int64_t columns, int64_t positions) {
-    for (int64_t c = 0, r = 0, vectors; c < columns; c += vectors * LANES, r = 0) {
-        vectors = columns - c == LANES ? 1 : columns - c == 3 * LANES ? 3 : 2;
+    for (int64_t c = 0; c < columns;) {
+        int64_t r = 0, vectors = columns - c == LANES ? 1 : columns - c == 3 * LANES ? 3 : 2;
         if (vectors == 1) OUTERS(8, 1)
         if (vectors == 2) { OUTERS(6, 2) OUTERS(2, 2) }
         if (vectors == 3) OUTERS(4, 3)
+        c += vectors * LANES;
     }
 }
 
