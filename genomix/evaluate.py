@@ -104,7 +104,7 @@ def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:
 
 def _trained_elsewhere(bundle: Bundle, dataset: Dataset) -> bool:
     """Whether the model is known to come from another dataset, which is told: nothing says then that these records are new to it."""
-    trained_on = bundle.provenance.get("dataset", {}).get("dataset_sha256", dataset.digest)
+    trained_on = (bundle.provenance.get("dataset") or {}).get("dataset_sha256", dataset.digest)
     if trained_on == dataset.digest:
         return False
     _log.warning(

@@ -576,7 +576,7 @@ def test_records_shorter_than_a_token_are_planned_for_as_one_token(tmp_path):
 def test_the_device_of_the_settings_is_planned_for(capsys):
     if torch.accelerator.is_available():
         pytest.skip("this machine has an accelerator")
-    assert main(["plan", *SMALL, "--lengths", "100", "--set", "train.device=cuda"]) == 2
+    assert main(["plan", "--preset", "tiny", "--lengths", "100", "--set", "train.device=cuda"]) == 2
     assert "no cuda device" in capsys.readouterr().err
 
 

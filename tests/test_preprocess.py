@@ -415,7 +415,7 @@ def test_a_full_disk(folder, monkeypatch, module, name):
 
 
 def test_a_record_that_cannot_be_compared_is_told():
-    fasta("z.fa", {"z1": "ACGTACGTACNACGTACGTA", "z2": bases(2), "z3": bases(3)})
+    fasta("z.fa", {"z1": "ACGTACGTACNACGTACGTA", "z2": bases(22), "z3": bases(23)})
     dataset = made([*two_files(), "z=z.fa"])
     assert "1 record without a 16-mer of A, C, G and T: no near-duplicates of those are known" in summary_lines(dataset.info)
 
