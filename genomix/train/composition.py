@@ -107,15 +107,15 @@ def fit_composition(
         weights: float64 [class], how much a record of each class counts.
 
     Returns:
-        float32 [record of the dataset, class], log probabilities; None where fewer than two classes have records that are not all relatives: then the
-        branch stays silent. Of a record that can't be left out, as its class is one family, nothing is said: all classes are equal.
+        float32 [record of the dataset, class], log probabilities; None where fewer than two classes have several records: then the branch stays silent.
+        Of a record that can't be left out, as it is the only one of its class, nothing is said: all classes are equal.
     """
     assert model.composition is not None
     rng = np.random.default_rng((seed, 2))
     sample = records[sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)]
     folds = _folds(dataset, sample)
     if folds is None:
-        _log.warning("no start from k-mer frequencies: fewer than two classes have training records that are not all relatives")
+        _log.warning("no start from k-mer frequencies: fewer than two classes have several training records")
         return None
     _log.info("composition: fitting regressions on %d records of %d classes", len(sample), len(np.unique(dataset.label_ids[sample])))
     partner = complement_order(k) if strand == "both" else np.arange(4**k)
