@@ -184,11 +184,11 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     _require_same(settings, folder)
     made, named = folder / DATASET_FOLDER, dataset_folder(sources)
     dataset = Dataset.open(made if made.exists() else begun_with(folder, named))
-    if named is not None:
+    if named is not None and made.exists():
         _require_same_dataset(dataset, Dataset.open(named))
     elif sources and made.exists():
         _require_same_sources(sources, settings, dataset)
-    elif sources:
+    elif sources and named is None:
         raise UsageError(
             f"the run was begun with a dataset folder, {dataset.folder}, and not with {sources[0]}",
             hint="leave the files out with --resume, or train into another folder",

@@ -23,12 +23,13 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     with atomic_file(_path(folder, step), "wb") as file:
         file.write(buffer.getbuffer())
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
-    path = _path(folder, step)
-    others = [other for other in _checkpoints(folder) if other != path]
-    earlier = [other for other in others if other < path]
-    for old in others:  # what claims to be later is damaged, or the run would have gone on from it
-        if old not in earlier[1 - _KEPT :]:
-            old.unlink()
+    found = _checkpoints(folder)
+    after = found.index(_path(folder, step)) + 1
+    for other in (
+        *found[: max(0, after - _KEPT)],
+        *found[after:],
+    ):  # what claims to be later is damaged, or the run would have gone on from it
+        other.unlink()
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:

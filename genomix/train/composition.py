@@ -135,9 +135,8 @@ def fit_composition(
     features = _Features.of(form, table[everything])
     [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
     rest = np.setdiff1d(records, sample)
-    for some in (
-        rest[start : start + _ROWS_AT_ONCE] for start in range(0, len(rest), _ROWS_AT_ONCE)
-    ):  # not in the sample: the whole fit has not seen them
+    for start in range(0, len(rest), _ROWS_AT_ONCE):
+        some = rest[start : start + _ROWS_AT_ONCE]  # not in the sample: the whole fit has not seen them
         answers[some] = whole.logits(features(shares(some)))
     _fill(model.composition, features, whole, columns, partner)
     result = bounded(torch.from_numpy(answers))
