@@ -14,6 +14,7 @@ import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -182,7 +183,8 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
     table = scaler.fit_transform(features(dataset, train))
     class_count = len(dataset.classes)
     if not len(validation):
-        [model] = regularised(table, dataset.label_ids[train], (DEFAULT_STRENGTH,))
+        with fitting():
+            [model] = regularised(table, dataset.label_ids[train], (DEFAULT_STRENGTH,))
         return Logistic(features, scaler, model, class_count)
     unseen, truth = scaler.transform(features(dataset, validation)), dataset.label_ids[validation]
 
@@ -192,7 +194,8 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
 
     labels = dataset.label_ids[train]
     models = chain.from_iterable(regularised(table, labels, STRENGTHS, weights) for weights in _weightings(labels, class_count))
-    model = max(models, key=quality)
+    with fitting():
+        model = max(models, key=quality)
     _log.debug("baseline %s: C = %g, chosen on the validation split", name, model.C)
     return Logistic(features, scaler, model, class_count)
 
@@ -208,20 +211,26 @@ def _weightings(labels: np.ndarray, class_count: int) -> list[np.ndarray | None]
 def regularised(
     table: np.ndarray, labels: np.ndarray, strengths: tuple[float, ...], weights: np.ndarray | None = None
 ) -> Iterator[LogisticRegression]:
-    """Models from the most to the least regularised, each started from the one before.
+    """Models from the most to the least regularised, each started from the one before; to be called within `fitting`.
 
     Args:
         weights: float [record], how much each counts; None counts all alike.
     """
     model = LogisticRegression(max_iter=_MOST_ITERATIONS, warm_start=True)
     for strength in strengths:
-        # One thread: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
-        with threadpool_limits(1), warnings.catch_warnings():
-            # Stopping early is one more regularisation, which the validation split judges too.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few records a class are what they are
-            model.set_params(C=strength).fit(table, labels, sample_weight=weights)
+        model.set_params(C=strength).fit(table, labels, sample_weight=weights)
         yield copy.deepcopy(model)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Around `regularised`, and around threads that call it: what this sets is the whole process's."""
+    # One thread a fit: the products are small, and BLAS threads that wait for each other took ten times as long on two busy cores.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Stopping early is one more regularisation, which the validation split judges too.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few records a class are what they are
+        yield
 
 
 def _of_all_classes(model: LogisticRegression, table: np.ndarray, class_count: int) -> np.ndarray:

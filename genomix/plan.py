@@ -179,7 +179,7 @@ class _Planner:
             parameters=parameters,
             memory=self.memory,
             resting=self.resting,
-            kmers=self.resting + self._looking(len(training) if lengths.training is not None else None),
+            kmers=self.resting + self._looking(len(training) if lengths.training is not None else None, lengths.classes),
             rows=tuple(map(self._row, lengths.rows)),
             records=self.train.max_records,
             longest_training=self._bases(self.costs.longest(free, "plain" if self.train.recompute == "never" else "recomputed")),
@@ -188,7 +188,7 @@ class _Planner:
             choice=self._choice(training),
         )
 
-    def _looking(self, records: int | None) -> int:
+    def _looking(self, records: int | None, classes: int) -> int:
         """Bytes, beside those of a process at rest, that the k-mers of the records take, for the start of the embedding and of the composition, and for the
         baselines; None is as many records as they look at. It is main memory, which is not what a GPU is planned with."""
         if not self.costs.heap:
@@ -199,7 +199,7 @@ class _Planner:
 
         count = MOST_RECORDS if records is None else records
         spectral = spectral_memory(count, self.k) if self.train.embedding_start == "spectral" else 0
-        composed = composition_memory(count, self.k, strands=self.strands) if self.costs.settings.composition else 0
+        composed = composition_memory(count, self.k, strands=self.strands, classes=classes) if self.costs.settings.composition else 0
         return max(spectral, composed, baseline_memory(count, strands=self.strands))
 
     def _row(self, bases: int) -> Row:

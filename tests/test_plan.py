@@ -147,7 +147,7 @@ def test_what_looking_at_k_mers_takes_is_known(k, tmp_path):
     starts = {
         "spectral": (spectral_memory(len(records), k), lambda: start_embedding(model, dataset, records, tokenizer, strand="both", seed=0)),
         "composition": (
-            composition_memory(len(records), k, strands=2),
+            composition_memory(len(records), k, strands=2, classes=2),
             lambda: fit_composition(model, dataset, records, k, strand="both", seed=0, weights=weights),
         ),
     }

@@ -28,8 +28,9 @@ from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
-from genomix.train import loop
+from genomix.train import loop, run
 from genomix.train.checkpoint import load_newest, save_checkpoint
+from genomix.train.composition import fit_composition
 from genomix.train.history import read_history
 from genomix.train.optim import averaged, build_optimizer, build_schedule
 from genomix.train.recipe import resized, step_count, validation_count
@@ -152,6 +153,33 @@ def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder
     assert last_state(tmp_path)["progress"]["step"] == 7
     train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
     assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_what_the_run_began_with_is_fitted_once_and_again_only_where_it_is_damaged(run_folder, dataset, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise Interrupted("here")
+
+    monkeypatch.setattr(run, "fit", stopped)
+    with pytest.raises(Interrupted):
+        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    monkeypatch.undo()
+    fits = []
+
+    def counted(*words, **named):
+        fits.append(words)
+        return fit_composition(*words, **named)
+
+    monkeypatch.setattr(run, "fit_composition", counted)
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+    assert not fits
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+    kept = tmp_path / "checkpoints" / "composition.pt"
+    kept.write_bytes(kept.read_bytes()[:-1])
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+    assert len(fits) == 1
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    assert len(fits) == 2, "a run that does not go on begins anew"
 
 
 def test_a_run_that_is_done_resumes_to_the_same_model(run_folder, dataset, tmp_path):

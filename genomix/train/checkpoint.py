@@ -18,11 +18,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write the state after `step` updates, and remove all but this one and the one before it."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)  # into memory first: torch reports a full disk as a fault of its own
-    with atomic_file(_path(folder, step), "wb") as file:
-        file.write(buffer.getbuffer())
-        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+    write_checked(_path(folder, step), state)
     found = _checkpoints(folder)
     after = found.index(_path(folder, step)) + 1
     for other in (
@@ -34,17 +30,31 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
     """The state of the newest checkpoint that is as it was written; None where there is none. A damaged one is passed over with a warning."""
-    for path in reversed(_checkpoints(folder)):
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            _log.warning("%s can't be read (%s): falling back to the checkpoint before it", path, error.strerror)
-            continue
-        state, digest = content[:-_DIGEST], content[-_DIGEST:]
-        # torch does not notice changed numbers in a file whose structure is right.
-        if hashlib.sha256(state).digest() == digest:
-            return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
-        _log.warning("%s is damaged (%s bytes, checksum wrong): falling back to the checkpoint before it", path, f"{len(content):,}")
+    found = map(read_checked, reversed(_checkpoints(folder)))
+    return next((state for state in found if state is not None), None)
+
+
+def write_checked(path: Path, state: dict[str, Any]) -> None:
+    """Write a file that `read_checked` reads."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # into memory first: torch reports a full disk as a fault of its own
+    with atomic_file(path, "wb") as file:
+        file.write(buffer.getbuffer())
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+
+
+def read_checked(path: Path) -> dict[str, Any] | None:
+    """What was written, on the CPU; None, with a warning, where it is damaged or can't be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        _log.warning("%s can't be read (%s): going on without it", path, error.strerror)
+        return None
+    state, digest = content[:-_DIGEST], content[-_DIGEST:]
+    # torch does not notice changed numbers in a file whose structure is right.
+    if hashlib.sha256(state).digest() == digest:
+        return torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+    _log.warning("%s is damaged (%s bytes, checksum wrong): going on without it", path, f"{len(content):,}")
     return None
 
 

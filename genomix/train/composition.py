@@ -7,6 +7,7 @@ record gets the answer of a regression that was fitted without it and its relati
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,7 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from genomix.baselines import regularised
+from genomix.baselines import fitting, regularised
 from genomix.data.augment import Strand
 from genomix.data.balance import sampled
 from genomix.data.frequencies import complement_order, distinct_frequencies, distinct_kmers
@@ -35,8 +36,12 @@ POWERS = (1.0, 0.5)
 FOLDS = 5
 MOST_RECORDS = 6_000
 _ROWS_AT_ONCE = 1_024
-_COPIES = 4
+_MOST_THREADS = 4
+"""That fit at a time, each on copies of its own."""
+_COPIES = 3
 """Of the frequencies that are fitted on: in their form, standardised, and what scikit-learn makes of them."""
+_REMEMBERED = 36
+"""Arrays of the size of the weights that the solver works with (L-BFGS with ten corrections)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,8 @@ def fit_composition(
     answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
     answers[sample] = logits[everything]
     features = _Features.of(form, table[everything])
-    [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
+    with fitting():
+        [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
     rest = np.setdiff1d(records, sample)
     for start in range(0, len(rest), _ROWS_AT_ONCE):
         some = rest[start : start + _ROWS_AT_ONCE]  # not in the sample: the whole fit has not seen them
@@ -152,10 +158,13 @@ def fit_composition(
     return result
 
 
-def composition_memory(records: int, k: int, *, strands: int) -> int:
-    """Bytes that `fit_composition` takes for a while at most, about: the frequencies of a sample and of as many validation records, and of the sample some copies."""
-    sample = min(records, MOST_RECORDS)
-    return 4 * (4**k // strands) * (2 * sample + _COPIES * sample)
+def composition_memory(records: int, k: int, *, strands: int, classes: int) -> int:
+    """Bytes that `fit_composition` takes for a while at most, about: the frequencies of a sample and of as many validation records; answers of all strengths to
+    them, and the best; and in each thread copies of the sample's, or one copy and what the solver remembers."""
+    sample, columns = min(records, MOST_RECORDS), 4**k // strands
+    table, weights = 4 * sample * columns, 8 * columns * (1 if classes == 2 else classes)
+    threads = min(_MOST_THREADS, torch.get_num_threads())
+    return 2 * table + 4 * 2 * sample * classes * (len(STRENGTHS) + 1) + threads * max(_COPIES * table, table + _REMEMBERED * weights)
 
 
 def _fill(composition: Composition, features: _Features, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
@@ -197,21 +206,25 @@ def _choose(
         parts: (kept, left out) positions; the logits of a record are those of the part that leaves it out.
     """
     best: tuple[float, _Form, float, np.ndarray] | None = None
-    for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
-        logits = np.zeros((len(STRENGTHS), len(labels), len(weights)), dtype=np.float32)
-        for kept, left_out in parts:
-            # Of a class that was left out whole nothing can be said: all are equal.
-            known = left_out[np.isin(labels[left_out], labels[kept])]
-            if len(known):
+    # Of a class that was left out whole nothing can be said: all are equal.
+    known = [left_out[np.isin(labels[left_out], labels[kept])] for kept, left_out in parts]
+    judged = [(kept, place) for (kept, _), place in zip(parts, known, strict=True) if len(place)]
+    with ThreadPoolExecutor(min(_MOST_THREADS, torch.get_num_threads())) as threads, fitting():
+        for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
+
+            def answer(kept: np.ndarray, place: np.ndarray, form: _Form = form) -> list[np.ndarray]:
                 features = _Features.of(form, shares[kept])
-                judged = features(shares[known])
-                for place, fit in enumerate(_fits(features(shares[kept]), labels[kept], weights, STRENGTHS)):
-                    logits[place, known] = fit.logits(judged)
-        for strength, answers in zip(STRENGTHS, logits, strict=True):
-            said = bounded(torch.from_numpy(answers))[torch.arange(len(labels)), torch.from_numpy(labels)]
-            loss = -float(said.double().numpy() @ weights[labels])
-            if best is None or loss < best[0]:
-                best = loss, form, strength, answers
+                unseen = features(shares[place])
+                return [fit.logits(unseen) for fit in _fits(features(shares[kept]), labels[kept], weights, STRENGTHS)]
+
+            logits = np.zeros((len(STRENGTHS), len(labels), len(weights)), dtype=np.float32)
+            for (_, place), found in zip(judged, threads.map(answer, *zip(*judged, strict=True)), strict=True):
+                logits[:, place] = found
+            for strength, answers in zip(STRENGTHS, logits, strict=True):
+                said = bounded(torch.from_numpy(answers))[torch.arange(len(labels)), torch.from_numpy(labels)]
+                loss = -float(said.double().numpy() @ weights[labels])
+                if best is None or loss < best[0]:
+                    best = loss, form, strength, answers.copy()
     assert best is not None
     return best[1:]
 

@@ -7,6 +7,7 @@ validation split what its probabilities are worth; read the test split once, bes
 import logging
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch, processes_of
 from genomix.train.history import History
+from genomix.train.kept import COMPOSITION_FILE, kept_or_fitted
 from genomix.train.loop import fit
 from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule
@@ -40,6 +42,8 @@ from genomix.train.recipe import Recipe, decide, step_count, training_records, v
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Progress, Training, resume_from_checkpoint
 from genomix.train.update import Update
+
+CHECKPOINTS = "checkpoints"
 
 BatchesT = TypeVar("BatchesT", bound=TrainingBatches)
 
@@ -81,7 +85,7 @@ def train(
     started = time.monotonic()
     records = training_records(dataset, tokenizer)
     recipe = decide(dataset, records, tokenizer, model, settings)
-    training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder)
+    training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder, resume=resume)
     if resume:
         resume_from_checkpoint(training)
     validation = dataset.indices("validation")
@@ -105,17 +109,26 @@ def train(
     return _finish(training, bundle, dataset, folder, time.monotonic() - started)
 
 
-def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path) -> tuple[Training, Bundle]:
+def _prepare(
+    fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path, *, resume: bool
+) -> tuple[Training, Bundle]:
     settings, processes = recipe.training, processes_of(fabric)
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
     factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
 
-    def begin() -> tuple[dict[str, Any], torch.Tensor | None]:
+    def begin() -> tuple[dict[str, Any], dict[str, str], torch.Tensor | None]:
         start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
-        return start, _composition(model, dataset, records, recipe, factors)
+        origin = recipe.origin(dataset, init_sha256=start.get("init_sha256"))
+        if model.composition is None:
+            return start, origin, None
+        fit = partial(
+            fit_composition, model, dataset, records, recipe.tokenizer.k, strand=recipe.strand, seed=settings.seed, weights=factors
+        )
+        path = folder / CHECKPOINTS / COMPOSITION_FILE
+        return start, origin, kept_or_fitted(path, model.composition, origin, fit, resume=resume)
 
-    start, composition = processes.from_first(begin)
+    start, origin, composition = processes.from_first(begin)
     weights = torch.from_numpy(factors).float() if settings.balance == "weights" else None
     loss = nn.CrossEntropyLoss(weight=weights, label_smoothing=settings.label_smoothing, reduction="sum")
     training = assemble(
@@ -125,7 +138,7 @@ def _prepare(fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Reci
         training_batches(TrainingBatches, dataset, records, recipe, factors if settings.balance == "sampling" else None),
         settings,
         folder=folder,
-        origin=recipe.origin(dataset, init_sha256=start.get("init_sha256")),
+        origin=origin,
         start=start,
         validation_tokens=float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1),
         composition=composition,
@@ -179,7 +192,7 @@ def assemble(
         steps=steps,
         validations=validation_count(settings, steps * batches.tokens_per_update, validation_tokens),
         settings=settings,
-        checkpoints=folder / "checkpoints",
+        checkpoints=folder / CHECKPOINTS,
         origin=origin,
         start=start,
         progress=Progress(),
@@ -188,12 +201,6 @@ def assemble(
         composition=None if composition is None else composition.to(fabric.device),
         best={},
     )
-
-
-def _composition(model: Classifier, dataset: Dataset, records: np.ndarray, recipe: Recipe, weights: np.ndarray) -> torch.Tensor | None:
-    if model.composition is None:
-        return None
-    return fit_composition(model, dataset, records, recipe.tokenizer.k, strand=recipe.strand, seed=recipe.training.seed, weights=weights)
 
 
 def training_batches(
