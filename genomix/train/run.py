@@ -110,7 +110,7 @@ def train(
 
 
 def _prepare(
-    fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path, *, resume: bool
+    fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path, *, resume: bool = False
 ) -> tuple[Training, Bundle]:
     settings, processes = recipe.training, processes_of(fabric)
     torch.manual_seed(settings.seed)
