@@ -147,10 +147,12 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / _DESCRIPTION
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InputMissing(
             "no model here: a model is a folder with model.json in it", where=str(folder), hint="genomix train writes one to RUN/model"
         ) from error
+    except OSError as error:
+        raise InputMissing(f"can't be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:
         raise DataError("not JSON", where=str(path), hint=_TRAIN_AGAIN) from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:

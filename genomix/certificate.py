@@ -2,7 +2,7 @@
 
 Accuracy is measured on records as they are and on crops of them (`audit.checks`). A crop holds where it costs at most `TOLERANCE` of accuracy, on the same
 records. The certificate runs from the shortest crop that holds, all longer ones holding too, to the longest record of training and test. Where records that
-were tested whole are shorter than that, it begins at the 5th percentile of their lengths.
+were tested whole are shorter than that, it begins at the 5th percentile of their lengths; of records as short as a crop that does not hold nothing is said.
 """
 
 import logging
@@ -25,20 +25,19 @@ _SHORT = 0.05
 
 
 def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, longest: int) -> dict[str, Any] | None:
-    """`shortest longest tolerance`, lengths in bases; None where too few records were tested.
+    """`shortest longest tolerance`, lengths in bases; None where too few records were tested that are longer than the crops that do not hold.
 
     Args:
         crops: `length` and `drop` (the accuracy that it costs) of each crop that was measured.
         tested: int [record], lengths of the records that were tested whole.
         longest: of training and test.
     """
-    if len(tested) < FEWEST_RECORDS:
+    failed = max((crop["length"] for crop in crops if crop["drop"]["difference"] > TOLERANCE), default=0)
+    held = [crop["length"] for crop in crops if crop["length"] > failed]
+    whole = tested[tested > failed]
+    if len(whole) < FEWEST_RECORDS:
         return None
-    shortest = int(np.quantile(tested, _SHORT, method="lower"))
-    for crop in sorted(crops, key=lambda crop: -crop["length"]):
-        if crop["drop"]["difference"] > TOLERANCE:
-            break
-        shortest = min(shortest, crop["length"])
+    shortest = min([*held, int(np.quantile(whole, _SHORT, method="lower"))])
     return {"shortest": shortest, "longest": longest, "tolerance": TOLERANCE}
 
 

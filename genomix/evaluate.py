@@ -12,7 +12,7 @@ from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
 from genomix.data.leaks import nearest_training
-from genomix.data.related import drawn_together
+from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
 from genomix.metrics import accuracy_by_similarity, compare
@@ -21,6 +21,8 @@ from genomix.processes import Processes
 from genomix.scorer import PredictSettings, Scorer, build_scorer
 
 _log = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.json"
 
 
 def evaluate(
@@ -69,9 +71,10 @@ def evaluate(
     others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
+    metrics["bootstrap"] |= _independent(families(dataset, indices), labels, bundle.classes)
     metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)
     if checks:
-        metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed)
+        metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=groups)
     return metrics | confidence_figures(bundle.confidence, labels, probabilities) | ({"other_dataset": True} if elsewhere else {})
 
@@ -95,7 +98,7 @@ def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -
 
 def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:
     """`metrics.json` in `folder`."""
-    path = folder / "metrics.json"
+    path = folder / METRICS_FILE
     with atomic_file(path) as file:
         json.dump(metrics, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
@@ -111,6 +114,13 @@ def _trained_elsewhere(bundle: Bundle, dataset: Dataset) -> bool:
         "the model was trained on another dataset: it may have seen these records, and baselines and similarity are of the training split of this one"
     )
     return True
+
+
+def _independent(family: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+    """`families`: how many sets of related records there are, which may be fewer than what the bootstrap draws; `divided`: the classes whose records are one
+    such set, so that it draws what is in it. Their intervals say nothing of another such set."""
+    alone = [label for label in np.unique(labels) if (labels == label).sum() > 1 and len(np.unique(family[labels == label])) == 1]
+    return {"families": len(np.unique(family)), "divided": [classes[label] for label in alone]}
 
 
 def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray:

@@ -58,9 +58,8 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     path = Path(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with _reporting(path):
-        if path.is_dir():
-            raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
-        if path.exists() and not path.is_file() and not path.is_dir():
+        require_file(path)
+        if path.exists() and not path.is_file():
             with open(path, mode, **text) as file:
                 yield file
             return
@@ -105,6 +104,18 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def require_folder(path: Path) -> None:
+    """Raises OutputError where something else than a folder is there."""
+    if path.exists() and not path.is_dir():
+        raise OutputError("a file, expected a folder", where=str(path), hint="-o names a folder")
+
+
+def require_file(path: Path) -> None:
+    """Raises OutputError where a folder is there."""
+    if path.is_dir():
+        raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
 
 
 def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:

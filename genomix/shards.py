@@ -184,21 +184,22 @@ def predict_shares(bundle: Bundle, question: Question, processes: Processes, *, 
         parts = number + 1
         path = _path(folder, number)
         if number % processes.world == processes.rank and not path.exists():
+            if _is_whole(question):
+                break
             try:
                 _make_part(path, predictor, bundle, question, (chunk for _, chunk in group))
             except FileNotFoundError:
                 if not _is_whole(question):
                     raise
-                return Shares(
-                    Counter(_marker(question.output)["counts"]), made=shares.made
-                )  # another process has made all, and cleared the parts away
+                break
             shares.made += 1
+    if _is_whole(question):  # another process was faster, and has cleared the parts away without knowing of one made since
+        shutil.rmtree(folder, ignore_errors=True)
+        return Shares(Counter(_marker(question.output)["counts"]), made=shares.made)
     there = set(folder.glob("part-*"))
     shares.missing = sum(_path(folder, number) not in there for number in range(parts))
     if not shares.missing:
         shares.counts = _put_together(folder, parts, predictor, bundle, question)
-    elif _is_whole(question):  # another process has put the output together meanwhile, and cleared the parts away
-        return Shares(Counter(_marker(question.output)["counts"]), made=shares.made)
     return shares
 
 

@@ -314,7 +314,13 @@ class TestCertificate:
         assert certify(self.crops(*drops), np.full(40, 30_000), 50_000) == {"shortest": shortest, "longest": 50_000, "tolerance": 0.05}
 
     def test_short_records_that_were_tested_whole_are_inside(self):
-        assert certify(self.crops(0.3, 0.3, 0.3), np.arange(100, 300), 300)["shortest"] == 109
+        assert certify([{"length": 50, "drop": {"difference": 0.3}}], np.arange(100, 300), 300)["shortest"] == 109
+
+    def test_records_as_short_as_a_crop_that_does_not_hold_certify_nothing(self):
+        tested = np.array([400] * 20 + [20_000] * 180)
+        assert certify(self.crops(0.4, 0.2, 0.0), tested, 20_000)["shortest"] == 16_000
+        assert certify(self.crops(0.4, 0.2, 0.2), tested, 20_000)["shortest"] == 20_000
+        assert certify(self.crops(0.4, 0.2, 0.2), np.array([400] * 20 + [20_000] * 9), 20_000) is None
 
     def test_few_records_certify_nothing(self):
         assert certify([], np.full(9, 1000), 1000) is None

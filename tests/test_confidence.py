@@ -32,7 +32,7 @@ from genomix.confidence import (
 )
 from genomix.confidence.conformal import fewest_records, judged_together
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
-from genomix.confidence.novelty import ranks
+from genomix.confidence.novelty import Novelty, ranks
 from genomix.errors import UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
@@ -149,6 +149,28 @@ def test_one_label_is_classified_and_none_or_several_are_not():
     assert (lost.label, lost.labels) == ("", ())
     assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04]), empty).label == ""
     assert decide()(np.array([0.15, 0.4, 0.45]), empty).labels is None
+
+
+def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
+    decision = replace(decide(), reference=Novelty(np.eye(1), np.zeros((1, 1))), distances=np.arange(200.0))
+
+    def remark(far, of):
+        return decision.remark(np.array([0.995] * far + [0.2] * (of - far)))
+
+    assert remark(0, 100) is remark(1, 33) is remark(2, 33) is remark(12, 1_000) is None
+    assert "8 of 33 records" in remark(8, 33)
+    assert "40 of 1000 records" in remark(40, 1_000)
+
+
+def test_a_strand_that_nothing_was_calibrated_on_is_a_warning(run_folder, fasta, caplog):
+    for words, said in (([], False), (["--strand", "both"], False), (["--strand", "forward"], True)):
+        caplog.clear()
+        assert main(["predict", str(run_folder), fasta, *words]) == 0
+        assert ("calibrated with strand both" in caplog.text) == said
+
+
+def test_the_card_names_what_a_model_can_do(run_folder):
+    assert "use `--threshold`, `--error` or `--max-novelty`, and" in (run_folder / "model" / "README.md").read_text()
 
 
 def test_observed_figures_of_sets():
@@ -419,7 +441,9 @@ def test_a_model_without_a_validation_split_says_so(tmp_path, fasta, capsys):
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3}), tmp_path / "run")
     bundle = load_bundle(tmp_path / "run")
     assert (bundle.confidence.temperature, bundle.confidence.records, bundle.novelty) == (None, 0, None)
-    assert "no validation split" in (tmp_path / "run" / "model" / "README.md").read_text()
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "no validation split" in card
+    assert "use `--threshold`, and" in card
     for option in ("--error", "--max-novelty"):
         assert main(["predict", str(tmp_path / "run"), fasta, option, "0.1"]) == 2
         assert "trained without a validation split" in capsys.readouterr().err

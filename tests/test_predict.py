@@ -41,6 +41,15 @@ def model_folder(bundle, tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.parametrize(("output", "code", "expected"), [("p.tsv.gz", 2, "plain text"), (".", 73, "a folder, expected a file")])
+def test_an_output_that_is_not_written_is_refused_before_the_model_is_read(output, code, expected, model_folder, tmp_path, capsys):
+    fasta = tmp_path / "new.fa"
+    fasta.write_text(">r\nACGTACGTACGT\n")
+    assert main(["predict", model_folder, str(fasta), "-o", str(tmp_path / output), "--force"]) == code
+    assert expected in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["new.fa"]
+
+
 def record(sequence, name="r"):
     return SequenceRecord(name, "", sequence.encode(), "f.fa", 1)
 

@@ -282,8 +282,16 @@ class TestCaveats:
     def test_few_independent_records_are_a_warning_however_many_records(self):
         groups = np.array([f"genus {number % 12}" for number in range(90)])
         found = titles(made_inputs(metrics=made_metrics(groups=groups)))
-        assert "12 groups" in found["Small test split"].text
+        assert "12 sets of related records" in found["Small test split"].text
         assert "Small test split" not in titles(made_inputs())
+
+    def test_classes_that_are_one_family_are_named_and_their_records_are_no_independent_ones(self):
+        metrics = made_metrics(groups=np.array([f"record {number}" for number in range(90)]))
+        metrics["bootstrap"] |= {"families": 31, "divided": ["Diptera"]}
+        found = titles(made_inputs(metrics=metrics))
+        assert "31 sets of related records" in found["Small test split"].text
+        assert "All test records of Diptera are related" in found["Classes of one family"].text
+        assert "but those of Diptera apart, each of them being one family" in Page(render(made_inputs(metrics=metrics))).text
 
     def test_scarce_and_absent_classes_are_named(self):
         labels = np.array([0] * 60 + [1] * 9)

@@ -78,7 +78,7 @@ def test_what_is_trained_predicts_and_evaluates_from_its_folder(run_folder, tmp_
     with (tmp_path / "p.tsv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file, dialect="excel-tab")] == ["poor", "rich"]
     capsys.readouterr()
-    assert main(["evaluate", str(run_folder), str(run_folder / "dataset")]) == 0
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", "-"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["accuracy"] == json.loads((run_folder / "evaluation" / "metrics.json").read_text())["accuracy"]
     assert main(["models", "verify", str(run_folder)]) == 0

@@ -96,11 +96,19 @@ def test_a_share_whose_parts_another_process_has_put_together_meanwhile_is_done(
     def overtaken(path, *rest):
         monkeypatch.setattr(shards, "_make_part", make)
         assert main(words(model, sequences, output, "--shard", "1/1")) == 0
+        monkeypatch.setattr(shards, "_make_part", counted)
         make(path, *rest)
 
+    def counted(path, *rest):
+        made.append(path)
+        make(path, *rest)
+
+    made = []
     monkeypatch.setattr(shards, "_make_part", overtaken)
     assert main(words(model, sequences, output, "--shard", "1/1")) == 0
     assert output.read_bytes() == undisturbed
+    assert not made, "nothing is made that is there"
+    assert [each.name for each in parts_folder(output).iterdir()] == ["done.json"]
 
 
 def test_parts_of_other_settings_models_or_sequences_are_never_taken(model, sequences, tmp_path):

@@ -65,6 +65,7 @@ def run_checks(
     *,
     groups: np.ndarray | None,
     seed: int,
+    own: bool = True,
 ) -> dict[str, Any]:
     """The `checks` section of `metrics.json`, and the `length_certificate`.
 
@@ -72,6 +73,7 @@ def run_checks(
         indices: int [record], the records of the split.
         labels: int [record], as the model numbers classes.
         probabilities: float64 [record, class], of the records as they are.
+        own: whether the model was trained on this dataset.
 
     Returns:
         `checks`: `records of seed`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
@@ -84,7 +86,7 @@ def run_checks(
     skipped: list[dict[str, Any]] = []
     shuffles = _shuffles(scorer, dataset, sample, seed, skipped)
     crops = _crops(scorer, dataset, sample, seed, skipped)
-    trained = dataset.lengths[dataset.indices("train")]
+    trained = dataset.lengths[dataset.indices("train")] if own else np.empty(0, dtype=np.int64)
     return {
         "checks": {
             "records": len(chosen),

@@ -13,7 +13,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
     dataset: Annotated[Path, typer.Argument(help="Dataset folder, as preprocess writes it.", metavar="DATASET")],
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics.json.", metavar="DIR")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics.json; - is stdout.", metavar="DIR")] = None,
     split: Annotated[Split, typer.Option("--split", help="Which records to score.")] = Split.test,
     baselines: Annotated[bool, typer.Option(help="Fit baselines on the dataset's training split and score them beside the model.")] = True,
     checks: Annotated[
@@ -29,14 +29,17 @@ def evaluate(
     from genomix.audit import audit_lines
     from genomix.bundle import load_bundle
     from genomix.data.store import Dataset
+    from genomix.evaluate import METRICS_FILE, write_metrics
     from genomix.evaluate import evaluate as evaluate_model
-    from genomix.evaluate import write_metrics
     from genomix.metrics import summary_lines
-    from genomix.outputs import require_free
+    from genomix.outputs import require_folder, require_free
     from genomix.train.devices import joined
 
+    if str(output) == "-":
+        output = None
     if output is not None:
-        require_free(output, force=force)
+        require_folder(output)
+        require_free(output / METRICS_FILE, force=force)
     processes = joined(device.value)
     bundle, data = load_bundle(model, device=device.value), Dataset.open(dataset)
     metrics = evaluate_model(bundle, data, split=split.value, baselines=baselines, checks=checks, seed=seed, processes=processes)

@@ -73,6 +73,8 @@ def predict(
     require_readable(sequences)
     if split_fasta and output != "-":
         _require_beside(Path(output), split_fasta)
+    if output != "-":
+        _require_plain(Path(output))
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
         require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
@@ -90,6 +92,17 @@ def predict(
     )
     lengths.warn()
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
+
+
+def _require_plain(output: Path) -> None:
+    """Raises what says that no such file is written."""
+    from genomix.errors import UsageError
+    from genomix.formats import COMPRESSION_SUFFIXES
+    from genomix.outputs import require_file
+
+    require_file(output)
+    if output.suffix.lower() in COMPRESSION_SUFFIXES:
+        raise UsageError(f"{output}: predictions are written as plain text", hint=f"-o {output.with_suffix('')}, or -o - | gzip > {output}")
 
 
 def _require_beside(output: Path, folder: Path) -> None:

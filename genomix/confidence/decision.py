@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtrc
 
 from genomix.confidence.conformal import label_thresholds
 from genomix.confidence.novelty import Novelty, ranks
@@ -20,8 +21,8 @@ from genomix.errors import UsageError
 FAR = 0.99
 """Novelty from which a record is spoken of, where the validation records are enough to tell."""
 
-_REMARKABLE = 3.0
-"""Times the expected number of far records from which they are spoken of."""
+_CHANCE = 0.001
+"""Probability of so many far records, were all like the validation records, below which they are spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Decision:
             novelties: of all the records that were answered.
         """
         far = min(FAR, len(self.distances) / (len(self.distances) + 1))
-        count, expected = int((novelties >= far).sum()), (1 - far) * len(novelties)
-        if self.reference is None or count == 0 or count <= _REMARKABLE * expected:
+        count = int((novelties >= far).sum())
+        if self.reference is None or count == 0 or bdtrc(count - 1, len(novelties), 1 - far) > _CHANCE:
             return None
         return (
             f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
@@ -164,5 +165,7 @@ def _require_reachable(max_novelty: float, records: int) -> None:
 
 
 def _not_stored(option: str, what: str, confidence: Confidence | None) -> UsageError:
-    why = "was trained by an earlier genomix" if confidence is None else "was trained without a validation split, or with a flatten head"
+    if confidence is not None and confidence.records:
+        return UsageError(f"{option} needs {what}, which a model with so many features (a flatten head) does not hold")
+    why = "was trained by an earlier genomix" if confidence is None else "was trained without a validation split"
     return UsageError(f"{option} needs {what}, which the model does not hold: it {why}", hint="train again with a validation split")

@@ -54,5 +54,10 @@ def divisible(labels: np.ndarray, *namings: np.ndarray) -> np.ndarray:
 def drawn_together(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
     """Names of what a bootstrap draws, and a fold leaves out, together: records of one group or near-duplicate cluster; where a class would be one such
     set, of one cluster, or single records (see `divisible`)."""
-    group, cluster = (dataset.records[column].to_numpy()[indices].tolist() for column in ("group", "cluster"))
-    return divisible(dataset.label_ids[indices], related(group, cluster), related(cluster)).astype(str)
+    cluster = dataset.records["cluster"].to_numpy()[indices].tolist()
+    return divisible(dataset.label_ids[indices], families(dataset, indices), related(cluster)).astype(str)
+
+
+def families(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
+    """int64 [record]: a number for each set of records that share a group or a near-duplicate cluster, or are linked by a chain of those."""
+    return related(*(dataset.records[column].to_numpy()[indices].tolist() for column in ("group", "cluster")))

@@ -151,6 +151,8 @@ def _best_gain(gains: dict[str, dict], scores: dict[str, dict]) -> dict | None:
 def _interval_note(metrics: dict) -> str:
     bootstrap = metrics["bootstrap"]
     unit = f"{bootstrap['units']} {bootstrap['unit']}s"
+    if bootstrap.get("divided"):
+        unit = f"{bootstrap['units']} records or clusters of {bootstrap['families']} families"
     return f"; [{bootstrap['confidence']:.0%} bootstrap intervals over {unit}]" if bootstrap["units"] > 1 else ""
 
 

@@ -59,7 +59,7 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
     yield from (Caveat(each["kind"], each["title"], each["text"]) for each in (audit["findings"] if audit else []))
     yield from _of_size(metrics)
     if metrics["accuracy"] == 1.0:
-        bound = 3 / metrics["bootstrap"]["units"]
+        bound = 3 / _independent(metrics["bootstrap"])
         yield Caveat(
             "note",
             "No error was made",
@@ -69,7 +69,8 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
         yield Caveat(
             "note",
             "Probabilities are off",
-            f"They miss the part that is right by {metrics['ece']:.2f} on average. Rank records by them; don't read them as chances.",
+            f"They miss the part that is right by {metrics['ece']:.2f} on average. Rank records by them; don't read them as chances."
+            + (" They are for the class balance of training; --prior gives them for that of new records." if _uneven(metrics) else ""),
         )
 
 
@@ -97,12 +98,21 @@ def _of_gain(metrics: dict[str, Any]) -> Iterator[Caveat]:
 
 def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
     bootstrap = metrics["bootstrap"]
-    if bootstrap["units"] < FEW_UNITS:
-        units = f"{bootstrap['units']} {bootstrap['unit']}{'s' * (bootstrap['units'] != 1)}"
+    count = _independent(bootstrap)
+    if count < FEW_UNITS:
+        records = "record" if count == 1 else "records"
+        units = f"{count} {records}" if bootstrap["unit"] == "record" else f"{count} set{'s' * (count != 1)} of related records"
         yield Caveat(
             "warning",
             "Small test split",
-            f"It holds {units} that are independent of each other. Read the intervals, not the third decimal.",
+            f"It holds {units}, independent of each other. Read the intervals, not the third decimal.",
+        )
+    if divided := bootstrap.get("divided"):
+        yield Caveat(
+            "warning",
+            "Classes of one family",
+            f"All test records of {listed(divided)} are related. Their records were drawn one by one for the intervals, which say nothing of how "
+            "another group of such a class would do.",
         )
     absent = [row["class"] for row in metrics["per_class"] if row["support"] == 0]
     scarce = [row["class"] for row in metrics["per_class"] if 0 < row["support"] < FEW_OF_A_CLASS]
@@ -110,11 +120,11 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
         yield Caveat(
             "warning",
             "Classes that were not judged",
-            f"No test record is of class {_listed(absent)}. Nothing is known of how well they are found.",
+            f"No test record is of class {listed(absent)}. Nothing is known of how well they are found.",
         )
     if scarce:
         yield Caveat(
-            "note", "Classes with few test records", f"Fewer than {FEW_OF_A_CLASS} are of class {_listed(scarce)}; their rows are rough."
+            "note", "Classes with few test records", f"Fewer than {FEW_OF_A_CLASS} are of class {listed(scarce)}; their rows are rough."
         )
 
 
@@ -148,6 +158,17 @@ def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
         )
 
 
-def _listed(names: list[str], most: int = 5) -> str:
+def _uneven(metrics: dict[str, Any]) -> bool:
+    """Whether one class has twice as many test records as another."""
+    support = [row["support"] for row in metrics["per_class"] if row["support"]]
+    return max(support) >= 2 * min(support)
+
+
+def _independent(bootstrap: dict[str, Any]) -> int:
+    """Records, or sets of related ones, that are independent of each other; at most what the bootstrap draws."""
+    return min(bootstrap["units"], bootstrap.get("families", bootstrap["units"]))
+
+
+def listed(names: list[str], most: int = 5) -> str:
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
+from genomix.report.caveats import listed
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary
 
@@ -97,7 +98,10 @@ def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
     drawing = curves_chart(
         losses, x_title="step", y_title="loss (nats)", description=f"Loss over {steps[-1]['step']} training steps", mark=chosen
     )
-    caption = "Loss. Training records are mutated and pass dropout, so their loss may lie above that of validation."
+    caption = (
+        "Loss. Training records are mutated and pass dropout, and the loss of validation is what calibration leaves, each class counting as in training: "
+        "it may lie below that of training."
+    )
     figures = [Figure(drawing, caption + mark)]
     named = [("accuracy", "accuracy", "second"), ("macro_f1", "macro-F1", "validation")]
     scores = [
@@ -169,6 +173,8 @@ def gain_words(metrics: dict[str, Any]) -> tuple[str, str]:
 def interval_words(metrics: dict[str, Any]) -> str:
     bootstrap = metrics["bootstrap"]
     related = ", related records drawn together" if bootstrap["unit"] == "group" else ""
+    if divided := bootstrap.get("divided"):
+        related += f", but those of {listed(divided)} apart, each of them being one family"
     return f"{bootstrap['confidence']:.0%} bootstrap intervals ({bootstrap['resamples']:,} resamples of {bootstrap['units']:,} {bootstrap['unit']}s{related})"
 
 
