@@ -5,8 +5,10 @@ import json
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -256,3 +258,20 @@ def test_a_full_disk_is_one_line():
     assert done.returncode == 73
     assert done.stderr.startswith("genomix: output: cannot write: No space left on device\n")
     assert "Traceback" not in done.stderr
+
+
+def test_a_signal_to_end_leaves_nothing_half_written(tmp_path):
+    """The second input is a pipe that nobody writes to, so the command is busy for as long as it takes."""
+    (tmp_path / "one.fa").write_text(">r\n" + "ACGT" * 50 + "\n")
+    os.mkfifo(tmp_path / "pipe.fa")
+    words = ["preprocess", f"a={tmp_path / 'one.fa'}", f"b={tmp_path / 'pipe.fa'}", "-o", str(tmp_path / "ds")]
+    process = subprocess.Popen([*RUN, *words], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".*.partial")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said.strip().splitlines()[-1]) == (143, "genomix: ended by SIGTERM")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.fa", "pipe.fa"]

@@ -1,17 +1,19 @@
 """The command line: which commands there are, what is said on stderr, and the one place where errors are printed and become exit codes.
 
-stdout carries data, stderr carries talk. Exit codes beyond those of `genomix.errors`: 130 Ctrl-C, 141 the reader of our output went away (what a shell
-reports of any program that a closed pipe ends), 1 a bug, or not enough memory.
+stdout carries data, stderr carries talk. Exit codes beyond those of `genomix.errors`: 130 Ctrl-C, 138 and 143 SIGUSR1 and SIGTERM where no state is to be
+saved, 141 the reader of our output went away (all as a shell reports them of any program), 1 a bug, or not enough memory.
 """
 
 import errno
 import io
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +36,18 @@ _CommandLineError = typer.BadParameter.__mro__[1]
 """What all of typer's complaints are; typer itself gives a name only to this subclass."""
 
 _log = logging.getLogger("genomix")
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end. An exception, so that what is half written is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.exit_code = 128 + number
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise _Ended(number)
 
 
 class _InUsersOrder(TyperGroup):
@@ -87,6 +101,8 @@ def run() -> None:
     """The console command `genomix`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as all files that are written; ids and labels need not fit a terminal's encoding
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # what `timeout` and schedulers send; training has handlers of its own
+        signal.signal(number, _end)
     code = main()
     try:
         sys.stdout.flush()
@@ -117,9 +133,9 @@ def exit_code_of(call: Callable[[], None]) -> int:
         call()
     except typer.Exit as ended:
         return ended.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted")
-        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort, _Ended) as ended:
+        _say(str(ended) or "interrupted")
+        return ended.exit_code if isinstance(ended, _Ended) else INTERRUPTED
     except BrokenPipeError:
         return PIPE_CLOSED
     except Exception as error:  # noqa: BLE001 - the boundary: whatever it is, it ends as a message and a code
