@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/genomix demo --force -o genomix-demo
 
 test: install
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: install
 	$(BIN)/ruff check
