@@ -56,7 +56,7 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
         OutputError: the folder can't be written, the disk is full.
     """
     path = Path(path)
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     with _reporting(path):
         require_file(path)
         if path.exists() and not path.is_file():

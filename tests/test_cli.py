@@ -275,3 +275,36 @@ def test_a_signal_to_end_leaves_nothing_half_written(tmp_path):
     _, said = process.communicate(timeout=30)
     assert (process.returncode, said.strip().splitlines()[-1]) == (143, "genomix: ended by SIGTERM")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["one.fa", "pipe.fa"]
+
+
+def test_a_memory_that_is_no_amount(capsys):
+    assert main(["plan", "--lengths", "1000", "--memory", "inf"]) == 2
+    assert "--memory inf: expected a number of GiB" in capsys.readouterr().err
+
+
+def test_a_sequence_in_place_of_a_file_is_no_output_that_cannot_be_written(capsys):
+    assert main(["preprocess", "ACGT" * 80, "-o", "never"]) == 66
+    assert "File name too long" in capsys.readouterr().err
+
+
+def test_shares_that_are_no_numbers(tmp_path, capsys):
+    (tmp_path / "one.fa").write_text(">r\nACGT\n")
+    words = ["preprocess", f"a={tmp_path / 'one.fa'}", "-o", str(tmp_path / "ds"), "--fractions", "0.7", "0.2", "nan"]
+    assert main(words) == 78
+    assert "must sum to 1" in capsys.readouterr().err
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    """Bytes that are not, as older systems wrote names: into tables, reports and on stdout."""
+    sources = [tmp_path / os.fsdecode(name + b"\xe9.fa") for name in (b"a", b"b")]
+    for source in sources:
+        source.write_text(
+            "".join(
+                f">{source.stem[0]}{number}\n{('ACGGT' if source is sources[0] else 'CCGAT') * (10 + number)}\n" for number in range(12)
+            )
+        )
+    output = tmp_path / os.fsdecode(b"ds\xe9")
+    words = [*RUN, "preprocess", f"a={sources[0]}", f"b={sources[1]}", "-o", str(output), "--split", "stratified"]
+    ended = subprocess.run(words, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, os.fsencode(output) + b"\n"), ended.stderr
+    assert "a\\udce9.fa" in (output / "records.tsv").read_text(encoding="utf-8")

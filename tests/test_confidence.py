@@ -227,6 +227,8 @@ def test_priors_in_words_and_in_a_table(tmp_path):
     names = ("A", "B=1, x")
     (tmp_path / "p.tsv").write_text("class\tprior\nB=1, x\t0.25\nA\t0.75\n")
     assert read_prior(str(tmp_path / "p.tsv"), names).tolist() == [0.75, 0.25]
+    (tmp_path / "p.tsv").write_text("A\t0.75\nB=1, x\t0.25\n", encoding="utf-8-sig")
+    assert read_prior(str(tmp_path / "p.tsv"), names).tolist() == [0.75, 0.25]
     assert read_prior("B=0.1,A=0.9", ("A", "B")).tolist() == [0.9, 0.1]
     assert read_prior("a=b=0.333,c=0.667", ("a=b", "c")).sum() == pytest.approx(1)
     many = tuple(f"Escherichia_coli_strain_{number:03d}" for number in range(100))

@@ -193,7 +193,23 @@ def test_a_genome_with_ragged_lines(tmp_path):
     with pytest.raises(DataError) as caught:
         intervals(bed_file(tmp_path, "a\t0\t4\tx\n"), genome)
     assert caught.value.message.startswith("can't be indexed: Line length of fasta file is not consistent!")
-    assert caught.value.hint == "an index needs unique names and lines of one length; seqkit seq -w 80 wraps them anew"
+    assert caught.value.hint == "an index needs unique names, lines of one length, and no blanks in them; seqkit seq -w 80 wraps them anew"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        (b"ACGTACGT \nTTTTCCCC \nGG\n", "or end in a blank"),
+        (b"ACGTACGT\nTTTTCCCCGAGT\n", "of different lengths"),
+        (b"ACGTACGT\nTT\n>b\nACG \n", "the lines of 'b'"),
+        (b"ACGT\n>b\nAAACCC\n\n\n", "pyfaidx fails on its lines"),
+    ],
+)
+def test_lines_that_an_index_would_read_wrong_bases_of(tmp_path, lines, says):
+    genome = written(tmp_path, b">a\n" + lines, "genome.fa")
+    with pytest.raises(DataError) as caught:
+        intervals(bed_file(tmp_path, "a\t0\t4\tx\n"), genome)
+    assert says in caught.value.message
 
 
 def test_missing_files(tmp_path, genome):

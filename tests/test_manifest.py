@@ -109,6 +109,7 @@ def test_a_file_that_is_not_there(tmp_path):
         ("colour = 1\n" + one_source('path = "x"'), "colour: Extra inputs are not permitted"),
         (one_source('path = "x"\nurl = "http://x/y"'), r"sources\.0: Value error, give either path or url"),
         (one_source('url = "file:///x"'), r"sources\.0\.url: String should match pattern"),
+        (one_source('url = "http://[bad/x"'), r"sources\.0: Value error, Invalid IPv6 URL"),
         ('[[sources]]\npath = "x"\nsha256 = "ab"\n', r"sources\.0\.sha256: String should match pattern"),
         ("[[sources", "not a TOML file"),
     ],

@@ -50,6 +50,17 @@ def test_an_output_that_is_not_written_is_refused_before_the_model_is_read(outpu
     assert [each.name for each in tmp_path.iterdir()] == ["new.fa"]
 
 
+def test_settings_of_a_file_are_used_and_a_misspelt_one_is_named(model_folder, tmp_path, capsys):
+    (tmp_path / "new.fa").write_text(">r\nACGTACGTACGTACGTACGTACGTACGT\n")
+    for name, status in (("threshold = 1.0", "unclassified"), ("threshold = 0.0", "\tclassified")):
+        (tmp_path / "run.toml").write_text(f"[train]\nsteps = 1\n[predict]\n{name}\n")
+        assert main(["predict", model_folder, str(tmp_path / "new.fa"), "--config", str(tmp_path / "run.toml")]) == 0
+        assert status in capsys.readouterr().out
+    (tmp_path / "run.toml").write_text("[predict]\ntreshold = 1.0\n")
+    assert main(["predict", model_folder, str(tmp_path / "new.fa"), "--config", str(tmp_path / "run.toml")]) == 78
+    assert "did you mean threshold?" in capsys.readouterr().err
+
+
 def record(sequence, name="r"):
     return SequenceRecord(name, "", sequence.encode(), "f.fa", 1)
 

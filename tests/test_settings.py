@@ -196,6 +196,10 @@ def test_a_setting_without_a_default_must_be_set():
         resolve(Needy, environment={})
 
 
+def test_a_byte_order_mark_is_passed_over(toml):
+    assert resolved(config=toml("\ufeff[train]\nsteps = 7")).train.steps == 7
+
+
 def test_a_file_that_is_not_toml(toml, tmp_path):
     error = refused(config=toml("[train]\nsteps = \n"))
     assert error.where == f"{tmp_path / 'run.toml'}, line 2"

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genomix.cli.choices import Device
+from genomix.cli.choices import Device, bytes_of
 from genomix.cli.talk import say
 
 app = typer.Typer(
@@ -71,7 +71,7 @@ def ops(
         parts=tuple(part.value for part in parts or Part),
         rounds=rounds,
         limit=limit,
-        memory=None if memory is None else int(memory * 2**30),
+        memory=bytes_of(memory),
         device=device.value,
         dtype=dtype.value,
     )

@@ -1,6 +1,9 @@
-"""Words that an option takes one of. The settings hold the same words; a test keeps the two equal."""
+"""What options take: one of some words, which a test keeps equal to those of the settings; or an amount."""
 
+import math
 from enum import StrEnum
+
+from genomix.errors import UsageError
 
 
 class Strand(StrEnum):
@@ -29,3 +32,12 @@ class Split(StrEnum):
     train = "train"
     validation = "validation"
     test = "test"
+
+
+def bytes_of(memory: float | None) -> int | None:
+    """`--memory`, which is in GiB, in bytes. Raises UsageError for what is no amount."""
+    if memory is None:
+        return None
+    if not math.isfinite(memory):
+        raise UsageError(f"--memory {memory}: expected a number of GiB")
+    return int(memory * 2**30)

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -100,7 +101,8 @@ def _top(
 def run() -> None:
     """The console command `genomix`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as all files that are written; ids and labels need not fit a terminal's encoding
+        # UTF-8 as all files that are written: ids and labels need not fit a terminal's encoding, nor names of files be UTF-8.
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     for number in (signal.SIGTERM, signal.SIGUSR1):  # what `timeout` and schedulers send; training has handlers of its own
         signal.signal(number, _end)
     code = main()
@@ -179,8 +181,10 @@ def _usage_error(error: Any) -> UsageError:
 
 def _file_error(error: OSError) -> GenomixError | None:
     path = error.filename if isinstance(error.filename, str) else "output"
-    unreadable = error.errno in {errno.EACCES, errno.EPERM} and os.access(path, os.F_OK) and not os.access(path, os.R_OK)
-    if isinstance(error, FileNotFoundError) or unreadable:
+    around = next(each for each in Path(path).absolute().parents if os.access(each, os.F_OK))
+    hidden = not os.access(around, os.X_OK)
+    unreadable = error.errno in {errno.EACCES, errno.EPERM} and (hidden or (os.access(path, os.F_OK) and not os.access(path, os.R_OK)))
+    if isinstance(error, FileNotFoundError) or unreadable or error.errno == errno.ENAMETOOLONG:  # outputs see to their own
         return InputMissing(f"cannot open: {error.strerror}", where=path)
     return output_error(error, path) if error.errno in CANNOT_WRITE else None
 

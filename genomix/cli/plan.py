@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli import training as running
-from genomix.cli.choices import Device
+from genomix.cli.choices import Device, bytes_of
 from genomix.cli.talk import say
 
 
@@ -44,7 +44,7 @@ def plan(
         require_free(json_file, force=force)
     options = {"train.device": None if device is None else device.value}
     settings = resolve(RunSettings, preset=preset, default_preset="base", config=config, assignments=assignments or (), options=options)
-    made = make_plan(settings, read_lengths(lengths), memory=None if memory is None else int(memory * 2**30))
+    made = make_plan(settings, read_lengths(lengths), memory=bytes_of(memory))
     typer.echo("\n".join(made.table()))
     if json_file is not None:
         write_plan(made, json_file)

@@ -29,6 +29,7 @@ Shard = Annotated[
     str | None,
     typer.Option(help="Do the i-th of n shares of the records, in an array of jobs; who finishes last writes the output.", metavar="I/N"),
 ]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; its [predict] table is read.", metavar="TOML")]
 Prior = Annotated[str | None, typer.Option(help="Class balance of the new records: A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")]
 
 
@@ -45,6 +46,7 @@ def predict(
     max_ambiguous: Annotated[float | None, typer.Option(help="Largest fraction of letters other than A, C, G, T, U.")] = None,
     strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
     split_fasta: SplitFasta = None,
+    config: Config = None,
     assignments: Assignments = None,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     shard: Shard = None,
@@ -68,13 +70,12 @@ def predict(
         "predict.max_novelty": max_novelty,
         "predict.max_ambiguous": max_ambiguous,
     }
-    settings = resolve(PredictTables, assignments=assignments or (), options=options).predict
+    settings = resolve(PredictTables, config=config, assignments=assignments or (), options=options).predict
     share = own_share(shard, output, sequences, split_fasta=split_fasta)
     require_readable(sequences)
     if split_fasta and output != "-":
         _require_beside(Path(output), split_fasta)
-    if output != "-":
-        _require_plain(Path(output))
+    _require_plain(Path(output))
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
         require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
@@ -100,7 +101,7 @@ def _require_plain(output: Path) -> None:
     from genomix.formats import COMPRESSION_SUFFIXES
     from genomix.outputs import require_file
 
-    require_file(output)
+    require_file(output)  # standard output, "-", is neither
     if output.suffix.lower() in COMPRESSION_SUFFIXES:
         raise UsageError(f"{output}: predictions are written as plain text", hint=f"-o {output.with_suffix('')}, or -o - | gzip > {output}")
 

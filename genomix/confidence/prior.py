@@ -84,7 +84,7 @@ def _is_file(text: str) -> bool:
 
 def _from_table(path: Path) -> list[tuple[str, str]]:
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         name, tab, value = line.rpartition("\t")
         if number == 1 and tab and not _is_number(value):
             continue  # a header

@@ -59,6 +59,7 @@ class ManifestFile(BaseModel):
     def _one_place(self) -> "ManifestFile":
         if (self.path is None) == (self.url is None):
             raise ValueError("give either path or url")
+        urlsplit(self.url or "")  # raises ValueError for what is none
         return self
 
 
@@ -147,7 +148,7 @@ def load_manifest(name: str) -> Manifest:
     """
     path = find_manifest(name)
     try:
-        manifest = Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        manifest = Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"not a TOML file: {error}", where=str(path)) from error
     except ValidationError as error:

@@ -47,7 +47,7 @@ class SplitSettings(BaseModel):
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(fractions) < 0 or min(fractions[:2]) == 0 or abs(sum(fractions) - 1) > 1e-6:
+        if not (min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6):  # NaN is never that
             raise ValueError("train and validation must be above 0, test 0 or above, and the three must sum to 1")
         return fractions
 

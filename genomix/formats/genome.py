@@ -41,10 +41,33 @@ def open_genome(path: str) -> "Iterator[Fasta]":
         try:
             genome = _open_in_place(path, bgzipped=bgzipped) or _open_beside_link(path, stack, bgzipped=bgzipped)
         except (FastaIndexingError, ValueError) as error:
-            hint = "an index needs unique names and lines of one length; seqkit seq -w 80 wraps them anew"
-            raise DataError(f"can't be indexed: {error}", where=path, hint=hint) from error
+            raise _unfit(str(error), path) from error
+        except RuntimeError as error:  # pyfaidx's word for what it did not foresee, such as several blank lines at the end
+            raise _unfit("pyfaidx fails on its lines", path) from error
         stack.callback(genome.close)
+        if not bgzipped:
+            _require_even(genome, path)
         yield genome
+
+
+def _unfit(why: str, path: str) -> DataError:
+    hint = "an index needs unique names, lines of one length, and no blanks in them; seqkit seq -w 80 wraps them anew"
+    return DataError(f"can't be indexed: {why}", where=path, hint=hint)
+
+
+def _require_even(genome: "Fasta", path: str) -> None:
+    """Raise DataError for lines that pyfaidx takes for even ones, and then reads wrong bases of: with a blank at their ends, or a last one that is longer."""
+    with open(path, "rb") as file:
+        for name, entry in genome.faidx.index.items():
+            if entry.rlen:
+                rows, rest = divmod(entry.rlen - 1, entry.lenc)
+                for place in (min(entry.lenc, entry.rlen) - 1, rows * entry.lenb + rest):
+                    file.seek(entry.offset + place)
+                    letter, after = file.read(1), file.read(1)
+                    if letter.isspace() or after not in b"\r\n":
+                        raise _unfit(
+                            f"the lines of {name!r} are of different lengths or end in a blank, or {path}.fai is of another file", path
+                        )
 
 
 def _is_bgzip(path: str) -> bool:

@@ -56,14 +56,20 @@ class RingConvolution(nn.Module):
     ) -> Float[Tensor, "batch outputs position"]:
         inside = positions_inside(lengths, hidden.shape[2])
         padded = F.pad(hidden.masked_fill(~inside, 0), (self.beyond, self.beyond))
-        for record in torch.nonzero(circular).flatten().tolist():
-            self._join_ends(padded[record], int(lengths[record]))
+        if self.beyond and bool(circular.any()):
+            padded = self._joined(padded, lengths, circular)
         return self.convolution(padded)
 
-    def _join_ends(self, padded: Float[Tensor, "inputs width"], length: int) -> None:
-        """Write what lies beyond each end of a ring into the padding, in place; a ring shorter than the kernel goes round more than once."""
-        beyond = torch.arange(self.beyond, device=padded.device)
-        ring = padded[:, self.beyond : self.beyond + length]
-        before, after = ring[:, (beyond - self.beyond) % length], ring[:, beyond % length]
-        padded[:, : self.beyond] = before
-        padded[:, self.beyond + length : 2 * self.beyond + length] = after
+    def _joined(
+        self, padded: Float[Tensor, "batch inputs width"], lengths: Int[Tensor, " batch"], circular: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, "batch inputs width"]:
+        """With what lies beyond each end of a ring in the padding there; a ring shorter than the kernel goes round more than once.
+
+        One operation for all rings: a write for each would have its backward pass copy the gradient of the whole batch.
+        """
+        beyond, length = torch.arange(self.beyond, device=padded.device), lengths[:, None]
+        places = torch.cat([beyond.expand(len(padded), -1), self.beyond + length + beyond], 1)
+        ring = torch.cat([beyond - self.beyond, beyond]) % length.clamp(min=1)
+        shape = (-1, padded.shape[1], -1)
+        ends = padded.gather(2, (self.beyond + ring)[:, None].expand(shape)).masked_fill(~circular[:, None, None], 0)
+        return padded.scatter(2, places[:, None].expand(shape), ends)

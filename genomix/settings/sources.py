@@ -27,7 +27,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: it is not TOML; the error names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputMissing(f"cannot open: {error.strerror}", where=str(path)) from error
     except UnicodeDecodeError as error:
