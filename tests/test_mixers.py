@@ -230,3 +230,10 @@ def test_what_is_written_down_has_effect_and_can_be_read_back(kind):
 def test_channels_that_do_not_fit_are_refused(settings, channels, message):
     with pytest.raises(ValueError, match=message):
         build_mixer(settings, channels, MAX_LENGTH)
+
+
+def test_lengths_beyond_the_array_are_refused():
+    mixer = build_mixer(MixerSettings(), 8, 64)
+    values = torch.zeros(2, 8, 40)
+    with pytest.raises(ValueError, match="lengths from 12 to 41, and there are 40 positions"):
+        mixer(values, values, torch.tensor([12, 41]), torch.tensor([False, True]))

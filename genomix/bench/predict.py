@@ -133,11 +133,10 @@ def _records(files: Sequence[str]) -> Iterator[SequenceRecord]:
 def _timed(bundle: Bundle, files: Sequence[str], output: Path) -> dict[str, float]:
     """Seconds of one run, in all and of each part."""
     parsing, network, waiting, whole = _Clock(), _Clock(), _Clock(), _Clock()
-    cuda = next(bundle.model.parameters()).device.type == "cuda"
+    wait = torch.get_device_module(next(bundle.model.parameters()).device).synchronize
 
     def stop(*_: object) -> None:
-        if cuda:
-            torch.cuda.synchronize()
+        wait()
         network.stop()
 
     hooks = [bundle.model.register_forward_pre_hook(network.start), bundle.model.register_forward_hook(stop)]

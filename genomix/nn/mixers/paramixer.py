@@ -47,6 +47,8 @@ class Paramixer(nn.Module):
         """Mix `values`, with link weights computed from `source`. A record shorter than a factor's reach passes it unchanged."""
         mixed = self.value(values)
         shortest, longest = torch.stack(lengths.aminmax()).tolist()
+        if longest > values.shape[2] or shortest < 0:  # compiled factors would write elsewhere
+            raise ValueError(f"lengths from {shortest} to {longest}, and there are {values.shape[2]} positions")
         count = sum(1 for reach in self.reach if longest > reach)
         taking_part = [lengths if shortest > reach else torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
         if not count:
