@@ -103,11 +103,13 @@ def _limits(description: dict[str, Any]) -> str:
     strand = "either strand" if description["preprocessing"]["strand"] == "both" else "the forward strand only"
     ends = "circular molecules" if description["preprocessing"]["circular"] else "linear molecules"
     known = description.get("confidence") or {}
-    options = ["`--threshold`", *(["`--error`"] if known.get("scores") else []), *(["`--max-novelty`"] if known.get("distances") else [])]
+    options = ", ".join(
+        ["`--threshold`", *(["`--error`"] if known.get("scores") else []), *(["`--max-novelty`"] if known.get("distances") else [])]
+    )
     return (
         "## Limits\n\n"
         f"It reads {strand} of {ends}, as the training records were. A record of another kind gets one of the classes all the same: "
-        f"use {' or '.join(filter(None, (', '.join(options[:-1]), options[-1])))}, and do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
+        f"there is {options}. Do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -300,6 +301,25 @@ class TestChecks:
             found["length_certificate"]["longest"]
             == dataset.lengths[np.concatenate([dataset.indices("train"), dataset.indices("test")])].max()
         )
+
+    def test_training_records_of_another_dataset_are_in_no_certificate(self, tmp_path):
+        dataset = small_dataset(tmp_path)
+        trained, tested = (dataset.lengths[dataset.indices(split)].max() for split in ("train", "test"))
+        assert trained > tested
+        elsewhere = replace(untrained(dataset), provenance={"dataset": {"dataset_sha256": "another"}})
+        found = [evaluate(bundle, dataset, baselines=False)["length_certificate"]["longest"] for bundle in (untrained(dataset), elsewhere)]
+        assert found == [trained, tested]
+
+    def test_a_class_of_one_group_is_one_family_and_named(self, tmp_path):
+        dataset = small_dataset(tmp_path)
+        assert evaluate(untrained(dataset), dataset, baselines=False, checks=False)["bootstrap"]["divided"] == []
+        one, other = dataset.classes
+        dataset.records.loc[dataset.records["label"] == one, "group"] = "a strain"
+        found = evaluate(untrained(dataset), dataset, baselines=False, checks=False)["bootstrap"]
+        assert found["divided"] == [one]
+        records = dataset.records.iloc[dataset.indices("test")]
+        assert found["families"] == 1 + records.loc[records["label"] == other, "cluster"].nunique()
+        assert found["units"] == records["cluster"].nunique()
 
 
 class TestCertificate:

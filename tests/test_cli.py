@@ -308,3 +308,13 @@ def test_names_of_files_need_not_be_utf_8(tmp_path):
     ended = subprocess.run(words, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, os.fsencode(output) + b"\n"), ended.stderr
     assert "a\\udce9.fa" in (output / "records.tsv").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_searched_holds_an_input_that_cannot_be_opened(tmp_path, monkeypatch, capsys):
+    """Root may search any, so the system's answers are played."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) in locked.parents or (Path(path) == locked and mode == os.F_OK))
+    assert exit_code_of(raiser(PermissionError(errno.EACCES, "Permission denied", str(locked / "a.fa")))) == 66
+    assert "cannot open: Permission denied" in capsys.readouterr().err
+    assert exit_code_of(raiser(IsADirectoryError(errno.EISDIR, "Is a directory", "/"))) == 73

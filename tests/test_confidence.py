@@ -170,7 +170,7 @@ def test_a_strand_that_nothing_was_calibrated_on_is_a_warning(run_folder, fasta,
 
 
 def test_the_card_names_what_a_model_can_do(run_folder):
-    assert "use `--threshold`, `--error` or `--max-novelty`, and" in (run_folder / "model" / "README.md").read_text()
+    assert "there is `--threshold`, `--error`, `--max-novelty`. Do not" in (run_folder / "model" / "README.md").read_text()
 
 
 def test_observed_figures_of_sets():
@@ -445,7 +445,7 @@ def test_a_model_without_a_validation_split_says_so(tmp_path, fasta, capsys):
     assert (bundle.confidence.temperature, bundle.confidence.records, bundle.novelty) == (None, 0, None)
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "no validation split" in card
-    assert "use `--threshold`, and" in card
+    assert "there is `--threshold`. Do not" in card
     for option in ("--error", "--max-novelty"):
         assert main(["predict", str(tmp_path / "run"), fasta, option, "0.1"]) == 2
         assert "trained without a validation split" in capsys.readouterr().err

@@ -181,8 +181,8 @@ def _usage_error(error: Any) -> UsageError:
 
 def _file_error(error: OSError) -> GenomixError | None:
     path = error.filename if isinstance(error.filename, str) else "output"
-    around = next(each for each in Path(path).absolute().parents if os.access(each, os.F_OK))
-    hidden = not os.access(around, os.X_OK)
+    around = [each for each in Path(path).absolute().parents if os.access(each, os.F_OK)]
+    hidden = bool(around) and not os.access(around[0], os.X_OK)
     unreadable = error.errno in {errno.EACCES, errno.EPERM} and (hidden or (os.access(path, os.F_OK) and not os.access(path, os.R_OK)))
     if isinstance(error, FileNotFoundError) or unreadable or error.errno == errno.ENAMETOOLONG:  # outputs see to their own
         return InputMissing(f"cannot open: {error.strerror}", where=path)

@@ -111,7 +111,7 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
         yield Caveat(
             "warning",
             "Classes of one family",
-            f"All test records of {listed(divided)} are related. Their records were drawn one by one for the intervals, which say nothing of how "
+            f"All test records of {listed(divided)} are related. For the intervals they were drawn apart, by near-duplicate cluster or one by one: nothing is said of how "
             "another group of such a class would do.",
         )
     absent = [row["class"] for row in metrics["per_class"] if row["support"] == 0]

@@ -21,10 +21,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
     write_checked(_path(folder, step), state)
     found = _checkpoints(folder)
     after = found.index(_path(folder, step)) + 1
-    for other in (
-        *found[: max(0, after - _KEPT)],
-        *found[after:],
-    ):  # what claims to be later is damaged, or the run would have gone on from it
+    # What claims to be later is damaged, or the run would have gone on from it.
+    for other in found[: max(0, after - _KEPT)] + found[after:]:
         other.unlink()
 
 

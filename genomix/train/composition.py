@@ -163,8 +163,11 @@ def composition_memory(records: int, k: int, *, strands: int, classes: int) -> i
     them, and the best; and in each thread copies of the sample's, or one copy and what the solver remembers."""
     sample, columns = min(records, MOST_RECORDS), 4**k // strands
     table, weights = 4 * sample * columns, 8 * columns * (1 if classes == 2 else classes)
-    threads = min(_MOST_THREADS, torch.get_num_threads())
-    return 2 * table + 4 * 2 * sample * classes * (len(STRENGTHS) + 1) + threads * max(_COPIES * table, table + _REMEMBERED * weights)
+    return 2 * table + 4 * 2 * sample * classes * (len(STRENGTHS) + 1) + _threads() * max(_COPIES * table, table + _REMEMBERED * weights)
+
+
+def _threads() -> int:
+    return min(_MOST_THREADS, torch.get_num_threads())
 
 
 def _fill(composition: Composition, features: _Features, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
@@ -209,7 +212,7 @@ def _choose(
     # Of a class that was left out whole nothing can be said: all are equal.
     known = [left_out[np.isin(labels[left_out], labels[kept])] for kept, left_out in parts]
     judged = [(kept, place) for (kept, _), place in zip(parts, known, strict=True) if len(place)]
-    with ThreadPoolExecutor(min(_MOST_THREADS, torch.get_num_threads())) as threads, fitting():
+    with ThreadPoolExecutor(_threads()) as threads, fitting():
         for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
 
             def answer(kept: np.ndarray, place: np.ndarray, form: _Form = form) -> list[np.ndarray]:

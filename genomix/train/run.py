@@ -33,7 +33,7 @@ from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch, processes_of
 from genomix.train.history import History
-from genomix.train.kept import COMPOSITION_FILE, kept_or_fitted
+from genomix.train.kept_composition import COMPOSITION_FILE, kept_or_fitted
 from genomix.train.loop import fit
 from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule

@@ -136,7 +136,7 @@ def resume_from_checkpoint(training: Training) -> None:
     if state is None:
         _log.info("no checkpoint in %s: starting from the beginning", training.checkpoints)
         return
-    _require_same_origin(state["origin"], training)
+    require_same_origin(state["origin"], training.origin, training.checkpoints)
     training.restore(state)
     _log.info("resuming after step %d of %d", training.progress.step, training.steps)
     if state["processes"] != training.processes.world:
@@ -147,12 +147,12 @@ def resume_from_checkpoint(training: Training) -> None:
         )
 
 
-def _require_same_origin(written: Mapping[str, str], training: Training) -> None:
-    now = training.origin
+def require_same_origin(written: Mapping[str, str], now: Mapping[str, str], checkpoints: Path) -> None:
+    """Raises DataError, naming the first difference, where what was written belongs to other data or settings than there are now."""
     for name in (*now, *written):
         if now.get(name) != written.get(name):
             raise DataError(
                 f"the checkpoint belongs to other data or settings: {name} is {now.get(name)}, and was {written.get(name)} when it was written",
-                where=str(training.checkpoints),
+                where=str(checkpoints),
                 hint="train into another folder, or give the data and settings of run.toml",
             )

@@ -1,5 +1,4 @@
-"""What begins a run and took long to find, kept beside its checkpoints: with hundreds of classes the composition's fit takes minutes, and a run that is stopped
-and resumed, again and again, would pay them each time."""
+"""The composition's fit, kept beside a run's checkpoints: with hundreds of classes it takes minutes, which a run that is stopped and resumed would pay each time."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from genomix.nn.composition import Composition
 from genomix.train.checkpoint import read_checked, write_checked
+from genomix.train.state import require_same_origin
 
 _log = logging.getLogger(__name__)
 
@@ -22,10 +22,14 @@ def kept_or_fitted(
 
     Args:
         origin: the data and settings that the fit belongs to.
-        resume: whether `path` may be of this run.
+        resume: whether `path` is of this run.
+
+    Raises:
+        DataError: it is of other data or settings.
     """
     found = read_checked(path) if resume and path.exists() else None
-    if found is not None and found["origin"] == origin:
+    if found is not None:
+        require_same_origin(found["origin"], origin, path.parent)
         _log.info("composition: as it was fitted when the run was begun")
         branch.load_state_dict(found["branch"])
         return found["answers"]
