@@ -5,11 +5,14 @@ A file or folder is made under a temporary name beside its destination and renam
 
 import errno
 import os
+import secrets
 import shutil
-import tempfile
+import signal
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from genomix.errors import OutputError
@@ -65,16 +68,16 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
             return
         target = path.resolve()  # a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=_hidden(target), suffix=".partial", dir=target.parent)
+        temporary = _beside(target, "partial")
         try:
-            with os.fdopen(handle, mode, **text) as file:
+            with open(temporary, mode.replace("w", "x"), opener=_for_nobody_else, **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -96,13 +99,15 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
     with _reporting(path):
         target = path.resolve()  # a link stays a link
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_hidden(target), suffix=".partial", dir=target.parent))
+        temporary = _beside(target, "partial")
         try:
+            temporary.mkdir(mode=0o700)
             yield temporary
             temporary.chmod(0o777 & ~_umask())
-            _put_in_place(temporary, target)
+            with _undisturbed():
+                _put_in_place(temporary, target)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _remove(temporary)
             raise
 
 
@@ -174,25 +179,54 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temporary, path)
         return
-    aside = Path(tempfile.mkdtemp(prefix=_hidden(path), suffix=".old", dir=path.parent))
+    aside = _beside(path, "old")
     old = aside / "old"
     try:
+        aside.mkdir(mode=0o700)
         os.replace(path, old)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            os.replace(old, path)
-            raise
-    except BaseException:
-        with suppress(OSError):  # an old folder that could not be put back stays where it is
-            aside.rmdir()
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+        os.replace(temporary, path)
+    finally:
+        if temporary.exists() and old.exists():
+            os.replace(old, path)  # where that fails too, the old folder stays where it is
+        _remove(aside)
 
 
-def _hidden(path: Path) -> str:
-    """What the name of a temporary file or folder beside this one begins with; not all of a long name, as names have a longest length."""
-    return os.fsdecode(os.fsencode(f".{path.name}")[:200]) + "."
+def _remove(folder: Path) -> None:
+    """As far as the system allows."""
+    with _undisturbed():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals whose handlers may raise wait until the block is done: what they interrupt would be left half done, by the standard library too."""
+    came: list[tuple[int, FrameType | None]] = []
+    before: dict[signal.Signals, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():  # no other thread runs handlers, or may set them
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    before[number] = handler
+                    signal.signal(number, lambda *signalled: came.append(signalled))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for signalled, frame in came:
+            before[signal.Signals(signalled)](signalled, frame)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    """A name for a temporary file or folder beside this one, which nothing has; not all of a long name, as names have a longest length.
+
+    Only a name, unlike those of `tempfile`: who makes something under it does so where a signal that comes at that very moment finds it removed again.
+    """
+    return path.parent / f"{os.fsdecode(os.fsencode(f'.{path.name}')[:200])}.{secrets.token_hex(8)}.{kind}"
+
+
+def _for_nobody_else(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _umask() -> int:

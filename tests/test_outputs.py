@@ -2,8 +2,10 @@
 
 import errno
 import os
+import signal
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,10 @@ from genomix.outputs import atomic_file, atomic_folder, require_free
 
 
 class StoppedError(Exception):
+    pass
+
+
+class SignalledError(BaseException):
     pass
 
 
@@ -49,6 +55,44 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
         write_half()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["x.tsv"]
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "replace", "close", "unlink", "rmdir"])
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_a_signal_at_the_worst_moment_leaves_the_old_or_the_new(tmp_path, monkeypatch, call, which):
+    """It comes when the system has done what it was asked for, but before the program knows."""
+    folder, file = tmp_path / "ds", tmp_path / "x.tsv"
+    folder.mkdir()
+    (folder / "mark").write_text("old")
+    file.write_text("old")
+    done, calls = getattr(os, call), []
+
+    def then_a_signal(*args, **named):
+        given = done(*args, **named)
+        calls.append(call)
+        if len(calls) == which:
+            signal.raise_signal(signal.SIGUSR1)
+        return given
+
+    def end(*_):
+        raise SignalledError
+
+    def replace_both():
+        with atomic_folder(folder, marker="mark", force=True) as new:
+            (new / "mark").write_text("new")
+        with atomic_file(file) as text:
+            text.write("new")
+
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        with monkeypatch.context() as patched, suppress(SignalledError):
+            patched.setattr(os, call, then_a_signal)
+            replace_both()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert names(tmp_path) == ["ds", "x.tsv"]
+    assert names(folder) == ["mark"]
+    assert {(folder / "mark").read_text(), file.read_text()} <= {"old", "new"}
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
