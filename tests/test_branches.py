@@ -1,7 +1,5 @@
 """The branches beside the blocks: reading frames, dilated ring convolution, tilted mean, and the composition that the network starts from."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,8 +7,11 @@ from sklearn.linear_model import LogisticRegression
 from small_data import MODEL, TOKENIZER, small_dataset
 
 from genomix.confidence.temperature import calibrated_log_loss
+from genomix.data.balance import sampled
 from genomix.data.batches import PADDING, collate, tokenize
 from genomix.data.frequencies import kmer_frequencies
+from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.splits import SplitSettings
 from genomix.nn.classifier import Classifier
 from genomix.nn.composition import LEAST, Composition
 from genomix.nn.embedding import RingConvolution
@@ -227,7 +228,7 @@ def test_in_training_a_record_is_answered_without_itself_and_its_relatives(datas
     monkeypatch.setattr(fitting, "drawn_together", lambda _, some: np.array([f"{index // 4}" for index in some]))  # families of four
     together = records // 4
     seen = np.zeros(len(records), dtype=int)
-    for kept, left_out in fitting._folds(dataset, records):
+    for kept, left_out in fitting._folds(dataset.label_ids[records], together):
         assert not set(together[kept]) & set(together[left_out])
         seen[left_out] += 1
     assert (seen == 1).all()
@@ -243,14 +244,49 @@ def test_a_class_that_cannot_be_left_out_silences_the_branch(dataset, monkeypatc
     assert not model.composition.weight.any()
 
 
-def test_a_class_of_one_record_is_never_left_out_and_the_others_are(monkeypatch):
-    labels = np.array([0] * 10 + [1] * 10 + [2])
-    monkeypatch.setattr(fitting, "drawn_together", lambda _, some: some.astype(str))
-    folds = fitting._folds(SimpleNamespace(label_ids=labels), np.arange(21))
+def test_a_class_of_one_record_is_never_left_out_and_the_others_are():
+    folds = fitting._folds(np.array([0] * 10 + [1] * 10 + [2]), np.arange(21))
     assert len(folds) == FOLDS
     assert all(20 in kept for kept, _ in folds)
     assert sorted(np.concatenate([left_out for _, left_out in folds])) == list(range(20))
     assert all(not set(kept) & set(left_out) for kept, left_out in folds)
+
+
+def test_a_class_of_two_families_does_not_halve_what_the_others_are_fitted_on():
+    labels = np.array([0] * 10 + [1] * 10 + [2] * 2)
+    folds = fitting._folds(labels, np.arange(22))
+    assert len(folds) == FOLDS
+    assert sorted(np.concatenate([left_out for _, left_out in folds])) == list(range(22))
+    assert all(set(labels[kept]) == {0, 1, 2} for kept, _ in folds)
+
+
+def test_records_beyond_the_sample_are_answered_without_their_relatives(tmp_path, monkeypatch):
+    """Families of near copies whose labels are drawn: a fit that is free to learn by heart knows a record's label where it has seen its relatives."""
+    rng = np.random.default_rng(0)
+    labels = rng.permutation([0, 1] * 12)
+    for which in (0, 1):
+        with (tmp_path / f"{which}.fa").open("w") as file:
+            for family in np.flatnonzero(labels == which):
+                first = rng.integers(4, size=1_000)
+                for i in range(12):
+                    one = np.where(rng.random(1_000) < 0.02, rng.integers(4, size=1_000), first)
+                    file.write(f">{family}_{i}\n{''.join('ACGT'[base] for base in one)}\n")
+    sources = [f"{label}={tmp_path / f'{which}.fa'}" for which, label in enumerate("ab")]
+    dataset = preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified")), tmp_path / "dataset")
+    names = dataset.records["id"].str.partition("_")[0].to_numpy()
+    monkeypatch.setattr(fitting, "drawn_together", lambda _, some: names[some])
+    monkeypatch.setattr(fitting, "MOST_RECORDS", 120)
+    monkeypatch.setattr(fitting, "STRENGTHS", (1000.0,))
+    model, answers = fitted(dataset)
+    train = dataset.indices("train")
+    sample = train[sampled(dataset.label_ids[train], 120, np.random.default_rng((0, 2)), sure=FOLDS)]
+    rest = np.setdiff1d(train, sample)
+
+    def right(said):
+        return (said.argmax(1).numpy() == dataset.label_ids[rest]).mean()
+
+    assert right(expected_answers(model.composition, dataset, rest, "both")) > 0.85
+    assert right(answers[rest]) < 0.7
 
 
 def test_what_ranks_well_and_is_too_sure_is_judged_after_calibration():

@@ -6,6 +6,7 @@ record gets the answer of a regression that was fitted without it and its relati
 """
 
 import logging
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -117,8 +118,10 @@ def fit_composition(
     """
     assert model.composition is not None
     rng = np.random.default_rng((seed, 2))
-    sample = records[sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)]
-    folds = _folds(dataset, sample)
+    family = np.unique(drawn_together(dataset, records), return_inverse=True)[1]
+    places = sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)
+    sample = records[places]
+    folds = _folds(dataset.label_ids[sample], family[places])
     if folds is None:
         _log.warning("no start from k-mer frequencies: fewer than two classes have several training records")
         return None
@@ -137,13 +140,18 @@ def fit_composition(
     form, strength, logits = _choose(table, labels, parts, weights)
     answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
     answers[sample] = logits[everything]
-    features = _Features.of(form, table[everything])
+    rest = np.setdiff1d(np.arange(len(records)), places)
+    out_of = _left_out_by(folds, family[places], family[rest])
     with fitting():
-        [whole] = _fits(features(table[everything]), labels[everything], weights, (strength,))
-    rest = np.setdiff1d(records, sample)
-    for start in range(0, len(rest), _ROWS_AT_ONCE):
-        some = rest[start : start + _ROWS_AT_ONCE]  # not in the sample: the whole fit has not seen them
-        answers[some] = whole.logits(features(shares(some)))
+        for part, kept in enumerate([*(kept for kept, _ in folds), everything]):
+            unseen = records[rest[out_of == part]]
+            if len(unseen) == 0 and kept is not everything:
+                continue
+            features = _Features.of(form, table[kept])
+            [whole] = _fits(features(table[kept]), labels[kept], weights, (strength,))
+            for start in range(0, len(unseen), _ROWS_AT_ONCE):
+                some = unseen[start : start + _ROWS_AT_ONCE]
+                answers[some] = whole.logits(features(shares(some)))
     _fill(model.composition, features, whole, columns, partner)
     result = bounded(torch.from_numpy(answers))
     chosen = result[torch.from_numpy(sample), torch.from_numpy(labels[everything])]
@@ -186,18 +194,34 @@ def _fill(composition: Composition, features: _Features, whole: _Fit, columns: n
     )
 
 
-def _folds(dataset: Dataset, records: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
-    """(kept, left out) positions in `records`; relatives stay together, as far as their class can then be on both sides. A class of one record is always kept."""
-    labels = dataset.label_ids[records]
-    together = np.unique(drawn_together(dataset, records), return_inverse=True)[1]
-    families = {label: len(np.unique(together[labels == label])) for label in np.unique(labels)}
+def _folds(labels: np.ndarray, family: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]] | None:
+    """(kept, left out) positions in a sample; a family stays together, as far as its class can then be on both sides. A class of one family is always kept."""
+    families = {label: len(np.unique(family[labels == label])) for label in np.unique(labels)}
     divisible = [label for label, count in families.items() if count > 1]
     if len(divisible) < 2:
         return None
     some, always = (np.flatnonzero(np.isin(labels, divisible, invert=invert)) for invert in (False, True))
-    count = min(FOLDS, *(families[label] for label in divisible))
-    folds = StratifiedGroupKFold(count).split(some, labels[some], together[some])
+    with warnings.catch_warnings():
+        # A class of fewer families than folds is left out by as many of them: that it is small is no reason to halve what the others are fitted on.
+        warnings.filterwarnings("ignore", "The least populated class in y has only")
+        folds = list(StratifiedGroupKFold(min(FOLDS, max(families.values()))).split(some, labels[some], family[some]))
     return [(np.sort(np.concatenate([some[kept], always])), some[left_out]) for kept, left_out in folds]
+
+
+def _left_out_by(folds: list[tuple[np.ndarray, np.ndarray]], of_sample: np.ndarray, of_rest: np.ndarray) -> np.ndarray:
+    """int64 [record of the rest]: which fold has kept nothing of its family; the number of folds where the sample has nothing of it at all, -1 where each has.
+
+    Args:
+        of_sample: the family of each record of the sample.
+    """
+    families = 1 + int(max(of_sample.max(), of_rest.max(initial=0)))
+    kept = np.zeros((len(folds) + 1, families), dtype=bool)
+    for part, (places, _) in enumerate(folds):
+        kept[part, of_sample[places]] = True
+    kept[-1, of_sample] = True
+    found = np.where(kept[-1], np.argmin(kept, axis=0), len(folds))
+    found[kept.all(axis=0)] = -1
+    return found[of_rest]
 
 
 def _choose(
