@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ from genomix.train.recipe import resized, step_count, validation_count
 from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
+from genomix.train.state import Progress, Training
+from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
 import sys
@@ -153,6 +156,65 @@ def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder
     assert last_state(tmp_path)["progress"]["step"] == 7
     train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
     assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+@pytest.mark.parametrize("which", [1, 2, 3, 5])
+def test_a_stop_signal_in_a_validation_breaks_it_off_and_it_is_made_again(which, run_folder, dataset, tmp_path, monkeypatch):
+    """The first one is before the first step, the fifth after the last."""
+    read, made = run._read_split, []
+
+    def stopped_in_one(*words):
+        made.append(words)
+        if len(made) == which:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return read(*words)
+
+    monkeypatch.setattr(run, "_read_split", stopped_in_one)
+    with pytest.raises(
+        Interrupted, match=f"stopped after step {10 * which - 10} of 40, state saved" if which > 1 else "before the first step"
+    ):
+        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
+    assert len(made) == which
+    monkeypatch.undo()
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+    assert_same_weights(weights(tmp_path), weights(run_folder))
+    rows = [(row["step"], row["loss"]) for row in read_history(tmp_path / "metrics.jsonl") if row["event"] == "validation"]
+    assert rows == [(row["step"], row["loss"]) for row in read_history(run_folder / "metrics.jsonl") if row["event"] == "validation"]
+
+
+def test_a_stop_signal_that_comes_while_the_last_state_is_saved_is_heeded(dataset, tmp_path, monkeypatch):
+    save = loop.save
+
+    def signalled(training):
+        save(training)
+        if training.progress.step == TRAINING.steps:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(loop, "save", signalled)
+    with pytest.raises(Interrupted, match="stopped after the last step, state saved"):
+        train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"checkpoint_steps": 100}), tmp_path)
+
+
+def test_the_time_that_a_run_took_before_it_was_resumed_counts(dataset, tmp_path):
+    settings = TRAINING.model_copy(update={"steps": 4, "checks": False})
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path)
+    state = last_state(tmp_path)
+    assert 0 < state["progress"]["seconds"] < 1000
+    state["progress"]["seconds"] = 1000.0
+    save_checkpoint(tmp_path / "checkpoints", 4, state)
+    train(dataset, TOKENIZER, MODEL, settings, tmp_path, resume=True)
+    assert 1000 < json.loads((tmp_path / "provenance.json").read_text())["training"]["seconds"] < 2000
+
+
+@pytest.mark.parametrize(("steps", "most", "made"), [(39, 20, 20), (40, 20, 20), (41, 20, 14), (5, 20, 5), (1, 1, 1)])
+def test_validation_is_read_no_more_often_than_wanted(steps, most, made):
+    def due(step, validated):
+        training = SimpleNamespace(progress=Progress(step=step, validated=validated), steps=steps, validations=most, composition=None)
+        return Training.validation_due.fget(training)
+
+    assert sum(due(step, step - 1) for step in range(steps + 1)) == made
+    assert due(steps, 0)
+    assert not due(steps, steps)
 
 
 def test_what_the_run_began_with_is_fitted_once_and_again_only_where_it_is_damaged(run_folder, dataset, tmp_path, monkeypatch):
@@ -422,12 +484,22 @@ def test_an_average_over_one_update_is_the_last_weights(dataset, tmp_path):
 
 
 def test_patience_begins_when_something_is_learnt():
-    progress = loop.Progress()
+    progress = Progress()
+    training = SimpleNamespace(progress=progress, fall=0.2, floor=0.0)
     for losses, learnt in ((20.0, False), (17.0, False), (15.0, True)):
         progress.losses, progress.counted = losses, 10
-        assert loop._take_mean_loss(progress) is learnt
+        assert loop._take_mean_loss(training) is learnt
         assert (progress.losses, progress.counted) == (0.0, 0)
-    assert not loop._take_mean_loss(loop.Progress())
+    assert not loop._take_mean_loss(SimpleNamespace(progress=Progress(), fall=0.2, floor=0.0))
+
+
+def test_patience_begins_though_smoothed_labels_leave_a_loss():
+    answers = torch.log(torch.tensor([[0.1 / 3, 0.9 + 0.1 / 3, 0.1 / 3]]))
+    loss = torch.nn.functional.cross_entropy(answers, torch.tensor([1]), label_smoothing=0.1)
+    assert smoothed_loss(0.1, 3) == pytest.approx(float(loss))
+    assert smoothed_loss(0.0, 3) == 0
+    training = SimpleNamespace(progress=Progress(losses=0.37, counted=1, first_loss=0.4), fall=0.2, floor=smoothed_loss(0.1, 3))
+    assert loop._take_mean_loss(training)
 
 
 def test_a_plateau_does_not_stop_a_run(dataset, tmp_path, monkeypatch):

@@ -144,7 +144,7 @@ def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarra
         folder=folder,
         origin={},
         start={},
-        validation_tokens=1.0,
+        validation_bases=1.0,
         composition=None if model.composition is None else torch.zeros(len(dataset), len(dataset.classes)),
     )
     with _Clocked(folder / "metrics.jsonl", step=0, steps=training.steps) as history:

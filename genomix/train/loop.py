@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,8 @@ from genomix.errors import Interrupted, SettingsError
 from genomix.processes import noticing_lost_processes
 from genomix.train import sharding
 from genomix.train.history import History
-from genomix.train.state import Progress, Training, save
-from genomix.train.stopping import stop_requests, told
+from genomix.train.state import Training, save
+from genomix.train.stopping import StopRequested, StopRequests, stop_requests, told
 
 _log = logging.getLogger(__name__)
 
@@ -38,10 +39,10 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
         ProcessLost: another process ended.
     """
     progress, settings = training.progress, training.settings
-    every, stopping = max(1, training.steps // training.validations), False
     with stop_requests() as stop_requested, noticing_lost_processes():
-        if validate and progress.step == 0 and training.composition is not None:
-            _validate(training, validate, history)  # what composition knows already is the first candidate
+        # What composition knows already is the first candidate; a run that was stopped where validation was due has it now.
+        if _validate_if_due(training, validate, history, stop_requested):
+            _stop(training)
         for parts in _updates(training):
             started, rate = time.perf_counter(), training.learning_rate
             loss = _step(training, parts)
@@ -53,23 +54,28 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             stopping, tokens = told(training.processes, training.fabric.device, asked=asked, tokens=tokens)
             speed = tokens / (time.perf_counter() - started)
             history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, speed=speed)
-            if validate and (progress.step % every == 0 or progress.step == training.steps):
-                _validate(training, validate, history)
-            if progress.step % settings.checkpoint_steps == 0 or stopping:
+            if stopping or _validate_if_due(training, validate, history, stop_requested):
+                _stop(training)
+            if progress.step % settings.checkpoint_steps == 0:
                 save(training)
-            if stopping and progress.step < training.steps:
-                training.processes.wait()  # a launcher ends the others when the first one leaves, and that could be in the middle of the checkpoint
-                raise Interrupted(
-                    f"stopped after step {progress.step} of {training.steps}, state saved", hint="the same command with --resume goes on"
-                )
-    if progress.waited >= settings.patience:
-        _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
-    if validate is None:
-        training.best, progress.best_step = _weights(training.average.module), progress.step
-    save(training)
-    if stopping:
-        training.processes.wait()
-        raise Interrupted("stopped after the last step, state saved", hint="the same command with --resume goes on")
+        if progress.waited >= settings.patience:
+            _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
+        if validate is None:
+            training.best, progress.best_step = _weights(training.average.module), progress.step
+        save(training)
+        if told(training.processes, training.fabric.device, asked=stop_requested(), tokens=0)[0]:
+            _stop(training, saved=True)
+
+
+def _stop(training: Training, *, saved: bool = False) -> NoReturn:
+    step = training.progress.step
+    if step and not saved:
+        save(training)
+    training.processes.wait()  # a launcher ends the others when the first one leaves, and that could be in the middle of the checkpoint
+    where = (
+        "before the first step" if step == 0 else f"after {'the last step' if saved else f'step {step} of {training.steps}'}, state saved"
+    )
+    raise Interrupted(f"stopped {where}", hint="the same command with --resume goes on")
 
 
 def _updates(training: Training) -> Iterator[list[Batch]]:
@@ -131,13 +137,35 @@ def _diverged(message: str) -> SettingsError:
     return SettingsError(message, hint="train into another folder with a lower train.learning_rate, or with train.precision fp32")
 
 
+def _validate_if_due(
+    training: Training, validate: Callable[[], dict[str, float]] | None, history: History, stop_requested: StopRequests
+) -> bool:
+    """Whether a process was asked to stop meanwhile. A validation that is broken off leaves everything as it was: it is due again."""
+    if validate is None or not training.validation_due:
+        return False
+    if training.processes.world > 1:  # none may leave the others alone with it
+        _validate(training, validate, history)
+        return told(training.processes, training.fabric.device, asked=stop_requested(), tokens=0)[0]
+
+    def read() -> dict[str, float]:
+        with stop_requested.heeded_at_once():
+            return validate()
+
+    try:
+        _validate(training, read, history)
+    except StopRequested:
+        return True
+    return stop_requested()
+
+
 def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:
     progress = training.progress
     try:
         figures = validate()
     except FloatingPointError as error:
         raise _diverged(f"after step {progress.step}: {error}") from error
-    learnt = _take_mean_loss(progress)
+    learnt = _take_mean_loss(training)
+    progress.validated = progress.step
     # Processors of different makes round differently: the first process decides for all, or one would stop and the others wait for it.
     figures, learnt = training.processes.from_first(lambda: (figures, learnt))
     loss = figures["loss"]
@@ -156,22 +184,21 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
 
 _NOTICEABLE = 1e-4
 """Nats of validation loss; a network that has all records right could go on gaining less for ever."""
-_LEARNT = 0.8
-"""Fraction of its first value to which the training loss has fallen in a network that has learnt something."""
 
 
-def _take_mean_loss(progress: Progress) -> bool:
+def _take_mean_loss(training: Training) -> bool:
     """Close the account of training losses since the last validation; True where they have fallen far enough to say that something was learnt.
 
     Only then does a validation loss that does not fall tell of learning by heart: where order matters, nothing falls for hundreds of steps, then all does.
     """
+    progress = training.progress
     if not progress.counted:
         return False
     mean = progress.losses / progress.counted
     progress.losses, progress.counted = 0.0, 0
     if progress.first_loss is None:
         progress.first_loss = mean
-    return mean < _LEARNT * progress.first_loss
+    return mean < progress.first_loss - training.fall * (progress.first_loss - training.floor)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -37,6 +37,8 @@ from genomix.train.state import Training, resume_from_checkpoint
 _log = logging.getLogger(__name__)
 
 _ANY_LENGTH = 2**62
+_LEARNT = 0.01
+"""Of the loss, which begins near what composition tells: there is no more than a little to gain on top of that."""
 
 Division = tuple[np.ndarray, np.ndarray]
 """Records to learn from, and records held out: int64 arrays."""
@@ -97,6 +99,7 @@ def pretrain(
     batches, trial = (_batches(dataset, records, recipe, masking, augment) for records, augment in _views(division, settings))
     frequencies = word_frequencies(batches)
     network, training = _prepare(fabric or launch(settings), batches, held_out, recipe, frequencies, folder=folder)
+    training.since = started
     if resume:
         resume_from_checkpoint(training)
     naive = composition_losses(trial, frequencies) if len(held_out) else {}
@@ -108,7 +111,7 @@ def pretrain(
         fit(training, _validation(training, trial) if len(held_out) else None, history)
     network = training.kept()
     result = PretrainResult(batches.word, training.progress.best_loss if naive else None, naive.get("overall"), naive.get("own_record"))
-    content = _content(training, recipe, dataset, division, seconds=time.monotonic() - started) | {"pretraining": asdict(result)}
+    content = _content(training, recipe, dataset, division, seconds=training.seconds) | {"pretraining": asdict(result)}
 
     def write() -> None:
         save_body(folder / "model", network.network, recipe.tokenizer, content)
@@ -175,7 +178,8 @@ def _prepare(
         folder=folder,
         origin=origin,
         start=start,
-        validation_tokens=float(batches.dataset.lengths[held_out].sum()),
+        validation_bases=float(batches.dataset.lengths[held_out].sum()),
+        fall=_LEARNT,
     )
 
 

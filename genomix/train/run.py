@@ -41,7 +41,7 @@ from genomix.train.provenance import begin_provenance, describe_run, summaries, 
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Progress, Training, resume_from_checkpoint
-from genomix.train.update import Update
+from genomix.train.update import Update, smoothed_loss
 
 CHECKPOINTS = "checkpoints"
 
@@ -86,6 +86,7 @@ def train(
     records = training_records(dataset, tokenizer)
     recipe = decide(dataset, records, tokenizer, model, settings)
     training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder, resume=resume)
+    training.since = started
     if resume:
         resume_from_checkpoint(training)
     validation = dataset.indices("validation")
@@ -106,7 +107,7 @@ def train(
     ) as history:
         fit(training, validate, history)
     bundle = replace(bundle, model=training.kept())
-    return _finish(training, bundle, dataset, folder, time.monotonic() - started)
+    return _finish(training, bundle, dataset, folder)
 
 
 def _prepare(
@@ -140,8 +141,9 @@ def _prepare(
         folder=folder,
         origin=origin,
         start=start,
-        validation_tokens=float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1),
+        validation_bases=float(dataset.lengths[dataset.indices("validation")].sum()) * (2 if recipe.strand == "both" else 1),
         composition=composition,
+        floor=smoothed_loss(settings.label_smoothing, len(dataset.classes)),
     )
     _announce(model, dataset, records, training)
     return training, Bundle(model, recipe.tokenizer, dataset.classes, recipe.strand, dataset.circular)
@@ -157,14 +159,17 @@ def assemble(
     folder: Path,
     origin: dict[str, str],
     start: dict[str, Any],
-    validation_tokens: float,
+    validation_bases: float,
     composition: torch.Tensor | None = None,
+    floor: float = 0.0,
+    fall: float = 0.2,
 ) -> Training:
     """What the loop works on, at its first step; all processes begin with the weights that the first one has.
 
     Args:
         update: gives the loss of an update of the network.
-        validation_tokens: that one reading of the held-out records takes.
+        validation_bases: that one reading of the held-out records takes.
+        floor, fall: see `Training`.
 
     Raises:
         SettingsError: an update has too few records for the processes.
@@ -190,7 +195,7 @@ def assemble(
         schedule=build_schedule(optimizer, steps, settings.warmup),
         batches=batches,
         steps=steps,
-        validations=validation_count(settings, steps * batches.tokens_per_update, validation_tokens),
+        validations=validation_count(settings, steps * batches.tokens_per_update, validation_bases / batches.tokenizer.stride),
         settings=settings,
         checkpoints=folder / CHECKPOINTS,
         origin=origin,
@@ -200,6 +205,8 @@ def assemble(
         guard=guard_memory(fabric, processes, network, batches, settings),
         composition=None if composition is None else composition.to(fabric.device),
         best={},
+        floor=floor,
+        fall=fall,
     )
 
 
@@ -253,9 +260,9 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
     )
 
 
-def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path, seconds: float) -> RunResult:
+def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) -> RunResult:
     """Confidence, test split, model and provenance, written by the first process only."""
-    metrics, settings, processes = None, training.settings, training.processes
+    metrics, settings, processes, seconds = None, training.settings, training.processes, training.seconds
     bundle = with_confidence(bundle, dataset, settings, _predicting(settings), processes)
     if len(dataset.indices("test")):
         metrics = evaluate(

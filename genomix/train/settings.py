@@ -65,7 +65,8 @@ class TrainSettings(BaseModel):
     validations: int = Field(default=20, ge=1)
     """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training."""
     patience: int = Field(default=6, ge=1)
-    """Validations in a row without a lower loss after which training stops."""
+    """Validations in a row without a lower loss after which training stops. They count from when the training loss has fallen by a fifth (pretraining: by a
+    hundredth) of the way from where it began to what it could be: before, a network may have learnt nothing yet."""
     checkpoint_steps: int = Field(default=100, ge=1)
     """Steps between two checkpoints."""
     checks: bool = True

@@ -2,8 +2,9 @@
 
 import logging
 import math
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ class Progress:
     """How many these are."""
     first_loss: float | None = None
     """The mean training loss before the first validation."""
+    validated: int = -1
+    """The step of the last validation; -1 where there was none."""
+    seconds: float = 0.0
+    """That the run took before it was resumed."""
 
 
 @dataclass(slots=True)
@@ -81,11 +86,31 @@ class Training:
     """What the composition branch is to say of each record of the dataset in training, [record, class]; None leaves it to the branch."""
     best: dict[str, Tensor]
     """Weights to keep so far (see `Progress.best_mean`)."""
+    floor: float
+    """Training loss of a network that knows everything."""
+    fall: float
+    """Share of the way there that the training loss has gone in a network that has learnt something."""
+    since: float = field(default_factory=time.monotonic)
+    """When this process began with the run."""
 
     @property
     def learning_rate(self) -> float:
         """Of the next update, without the embedding's factor."""
         return float(self.optimizer.param_groups[-1]["lr"])
+
+    @property
+    def seconds(self) -> float:
+        """That the run has taken, without the time between a stop and what resumed it, and without what was lost with a process that was killed."""
+        return self.progress.seconds + time.monotonic() - self.since
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether the validation split is to be read before the next update. At the start it is where composition knows something already."""
+        step = self.progress.step
+        if step == self.progress.validated:
+            return False
+        every = -(-self.steps // self.validations)
+        return self.composition is not None if step == 0 else step % every == 0 or step == self.steps
 
     def kept(self) -> Any:
         """A network like `network`, whole in every process, with the weights to keep."""
@@ -102,7 +127,7 @@ class Training:
             "average": self.average.state_dict(),
             "optimizer": sharding.whole(self.optimizer.state_dict(), keep=self.processes.is_first),
             "schedule": self.schedule.state_dict(),
-            "progress": asdict(self.progress),
+            "progress": asdict(self.progress) | {"seconds": self.seconds},
             "memory": self.guard.state(),
             "best": self.best,
         }

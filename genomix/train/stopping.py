@@ -12,12 +12,47 @@ from genomix.processes import Processes
 from genomix.train.exchange import summed
 
 
+class StopRequested(BaseException):
+    """A stop was asked for where it need not wait. Not an error that anything else should handle."""
+
+
+class StopRequests:
+    """Whether SIGTERM or SIGUSR1 came since `stop_requests` began."""
+
+    def __init__(self) -> None:
+        self._came = self._at_once = False
+
+    def __call__(self) -> bool:
+        return self._came
+
+    def take(self, _number: int) -> None:
+        self._came = True
+        if self._at_once:
+            self._at_once = False
+            raise StopRequested
+
+    @contextmanager
+    def heeded_at_once(self) -> Iterator[None]:
+        """A block that may be left where it is, and made again.
+
+        Raises:
+            StopRequested: a signal came, or had come.
+        """
+        if self._came:
+            raise StopRequested
+        try:
+            self._at_once = True
+            yield
+        finally:
+            self._at_once = False
+
+
 @contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
+def stop_requests() -> Iterator[StopRequests]:
     """While the block runs SIGTERM and SIGUSR1 (a scheduler's warning) only raise a flag, to be looked at between two steps."""
-    asked: list[int] = []
-    with _handled_by(asked.append):
-        yield lambda: bool(asked)
+    requests = StopRequests()
+    with _handled_by(requests.take):
+        yield requests
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The loss of an update: what its records, run in parts of similar lengths and shared out over the processes of a run, come to together."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -68,3 +69,10 @@ class Update(nn.Module):
 
 def _joined(each: Sequence[Tensor], features: Tensor) -> Tensor:
     return torch.cat(list(each)) if each else torch.zeros(0, dtype=torch.int64, device=features.device)
+
+
+def smoothed_loss(smoothing: float, classes: int) -> float:
+    """Cross-entropy, in nats, of answers that are exactly the smoothed labels."""
+    other = smoothing / classes
+    own = 1 - smoothing + other
+    return -own * math.log(own) - (classes - 1) * other * math.log(other) if smoothing else 0.0
