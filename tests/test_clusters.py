@@ -202,6 +202,20 @@ def test_many_relatives_of_short_records_lower_their_limit_and_are_found_all_the
     assert similarity[1] == 0
 
 
+def test_records_so_short_that_all_their_hashes_are_kept_are_compared_beside_long_ones(tmp_path):
+    rng = np.random.default_rng(4)
+    ancestors = [random_bases(rng, 80) for _ in range(3)]
+    copies = [each.copy() for each in ancestors]
+    for each in copies:
+        each[3] = 3 - each[3]
+    genomes = [random_bases(rng, 20_000) for _ in range(200)]
+    made = sketched(tmp_path, [*genomes, *ancestors, *copies])
+    assert made.fine.density == 1
+    assert made.fine.sizes[200:].tolist() == [65] * 6
+    clusters = find_clusters(made, 0.95)
+    assert clusters.tolist() == [*range(200), 200, 201, 202, 200, 201, 202]
+
+
 def test_short_rows_and_long_columns_may_change_places(tmp_path, short_and_long):
     made = sketched(tmp_path, short_and_long)
     short, long = np.arange(26, 31), np.arange(26)

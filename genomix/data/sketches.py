@@ -205,7 +205,8 @@ def _fine_sketches(threads: ThreadPoolExecutor, places: _Places, short: np.ndarr
 
 def _up_to(limit: int, keys: np.ndarray) -> np.ndarray:
     """Of sorted keys, those whose hash is within the limit; a copy, so that the memory of the others is free."""
-    return keys[: np.searchsorted(keys, np.uint64(limit + 1) << _HASH_SHIFT)].copy()
+    last = np.uint64(limit) << _HASH_SHIFT | _OWNER_MASK  # of the limit itself: the next hash may be beyond 32 bits
+    return keys[: np.searchsorted(keys, last, side="right")].copy()
 
 
 def _sketches(threads: ThreadPoolExecutor, spans: list[np.ndarray], limit: int, records: int) -> Sketches:
