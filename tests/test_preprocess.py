@@ -16,7 +16,7 @@ from small_data import two_classes
 from genomix.cli.choices import Strand
 from genomix.cli.main import main
 from genomix.cli.sources import Conflicts, SplitMethod
-from genomix.data import reading, store
+from genomix.data import reading, sketches, store
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.info import summary_lines
 from genomix.data.labels import LabelSettings
@@ -417,7 +417,21 @@ def test_a_full_disk(folder, monkeypatch, module, name):
 def test_a_record_that_cannot_be_compared_is_told():
     fasta("z.fa", {"z1": "ACGTACGTACNACGTACGTA", "z2": bases(22), "z3": bases(23)})
     dataset = made([*two_files(), "z=z.fa"])
-    assert "1 record without a 16-mer of A, C, G and T: no near-duplicates of those are known" in summary_lines(dataset.info)
+    assert "1 record without any 16-mer that is compared: no near-duplicates of those are known" in summary_lines(dataset.info)
+
+
+def test_records_of_few_hashes_are_said_to_be_known_only_roughly(monkeypatch):
+    dataset = made(two_files())
+    assert dataset.info["split"]["median_hashes"] == 45  # 60 bases, and all 16-mers kept
+    assert "near-duplicates are known only roughly: half of the records are compared by 45 16-mers or fewer" in summary_lines(dataset.info)
+    sources = [f"{name}={fasta(f'{name}.fa', {f'{name}{n}': bases(n + 10 * (name == 'y'), 80) for n in range(4)})}" for name in "xy"]
+    assert not [line for line in summary_lines(made(sources, "more").info) if "roughly" in line]
+    monkeypatch.setattr(sketches, "MOST_HASHES", 8)
+    thin = made(sources, "thin").info
+    assert thin["split"]["median_hashes"] <= 2
+    assert [
+        line for line in summary_lines(thin) if "without any 16-mer that is compared" in line
+    ]  # they have 16-mers, but none that is kept
 
 
 def test_a_folder_that_exists_is_replaced_only_by_force(folder):

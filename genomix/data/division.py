@@ -69,6 +69,7 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
         "largest_cluster": int(np.bincount(clusters).max()),
         "highest_similarity": round(leaks.highest, 6),
         "uncompared_records": int(sketches.empty.sum()),
+        "median_hashes": float(np.median(sketches.counts)),
         "sketch_density": sketches.density,
         "fine_sketch_density": sketches.fine.density if sketches.fine else None,
         "held_out": leak_figures(leaks, sides, settings.similarity),

@@ -73,8 +73,12 @@ class Sketches:
     @property
     def empty(self) -> np.ndarray:
         """bool [record]: whether a record has no hash at all, so that nothing can be said of what it is like."""
-        empty = self.sizes == 0
-        return empty if self.fine is None else empty & ((self.fine.sizes == 0) | np.isinf(self.fine.sizes))
+        return self.counts == 0
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [record]: the hashes that each record is known by, on the level where it has its sketch."""
+        return (self.sizes if self.fine is None else np.where(np.isfinite(self.fine.sizes), self.fine.sizes, self.sizes)).astype(np.int64)
 
     @property
     def levels(self) -> tuple["Sketches", ...]:
