@@ -134,6 +134,10 @@ def test_a_table_with_quotes_a_byte_order_mark_and_crlf(folder):
     assert labels_of(["a.fa"], table="t.tsv.gz") == {"a1": Label('x\ty "z"\nw')}
 
 
+def test_empty_fields_beyond_the_last_column_do_no_harm():
+    assert labels_of(["a.fa"], table=table('id,label\na1,"x, y",, \n')) == {"a1": Label("x, y")}
+
+
 def test_a_record_that_the_table_lacks_has_no_label():
     assert labels_of(["b.fa"], table=table("id\tlabel\nb1\ty\n"))["b2"] == Label()
 
@@ -159,6 +163,8 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tlabel\n", "labels.tsv", "the label table has no rows", None),
         ("id\tlabel\tlabel\na\tx\ty\n", "labels.tsv", "2 columns are called 'label'", "rename all but one"),
         ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
+        ("id,label\na1,Canis lupus, gray\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a comma"),
+        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a comma"),
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
         (

@@ -72,6 +72,9 @@ def _parse(path: str, line: int, fields: list[str], header: list[str], places: l
     needed = max(place for place in places if place is not None)
     if len(fields) <= needed:
         raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint="are the fields separated by tabs?")
+    if any(field.strip() for field in fields[len(header) :]):
+        hint = "a field that holds a comma (in a TSV, a tab) needs quotes around it"
+        raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint=hint)
     identifier, label, group, split = ("" if place is None else fields[place] for place in places)
     if not identifier.strip() or "\0" in identifier + label + group:
         raise DataError("the id is empty" if not identifier.strip() else "found a NUL byte", where=where)
