@@ -343,6 +343,31 @@ def test_a_group_stays_together_and_a_record_without_one_is_its_own():
     assert dataset.info["split"]["notes"] == ["4 records have no group: each is a group of its own"]
 
 
+@pytest.mark.parametrize("method", [None, "stratified"])
+def test_groups_on_several_sides_are_told(caplog, method):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
+    dataset = made(sources, labels=labels, split=SplitSettings(method=method))
+    count = int((dataset.records.groupby("group")["split"].nunique() > 1).sum())
+    assert dataset.info["split"]["divided_groups"] == count > 0
+    assert f"{count} of 12 groups have records on several sides of the split, which is by {method or 'cluster'}" in caplog.text
+    assert "--split group" in caplog.text
+
+
+def test_groups_that_are_kept_together_or_split_by_the_table_are_not_warned_of(caplog):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
+    assert made(sources, labels=labels, split=SplitSettings(method="group")).info["split"]["divided_groups"] == 0
+    sources, labels = labelled("ttttvvee", groups="abcdabab")
+    assert made(sources, "other", labels=labels, split=SplitSettings(method="column")).info["split"]["divided_groups"] == 2
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("method", "what"), [("group", "group"), ("sequence", "source sequence")])
+def test_groups_of_single_records_are_told(caplog, method, what):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklmnopqrst    ")
+    made(sources, labels=labels, split=SplitSettings(method=method))
+    assert f"every record has a {what} of its own, so nothing is kept together" in caplog.text
+
+
 def test_groups_that_nobody_gave():
     with pytest.raises(DataError, match="--split group, but no record has a group") as caught:
         made(two_files(), split=SplitSettings(method="group"))
