@@ -78,6 +78,53 @@ def test_a_class_folder(folder, caplog):
     assert caplog.messages == ["data: 1 other file is not read (readme.md)", "data/y: 1 other file is not read (notes.txt)"]
 
 
+def tree(*paths: str) -> None:
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("")
+
+
+def test_sequence_files_beside_class_folders_are_a_warning(caplog):
+    tree("data/x/1.fa", "data/y/2.fa", "data/z.fa.gz", "data/a.fa", "data/readme.md")
+    assert len(find_source_files(["data"])) == 2
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "data: 2 sequence files beside the class folders, not in one: not read (a.fa)")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["train/x/1.fa", "train/y/1.fa", "Test/x/2.fa"], "the sub-folders 'Test', 'train' are named like splits, expected one a class"),
+        (["train/1.fa", "val/2.fa", "x/3.fa"], "the sub-folders 'train', 'val' are named like splits, expected one a class"),
+        (["train/x/1.fa", "train/y/1.fa"], "the sub-folders 'train' are named like splits, expected one a class"),
+        (
+            [f"fold{n}/{name}/1.fa" for n in range(5) for name in "xy"],
+            "the sub-folders 'fold0', 'fold1', 'fold2' and 2 more hold folders of the same names and no sequence files, expected one a class",
+        ),
+    ],
+)
+def test_class_folders_one_level_further_down_are_not_mistaken(paths, message):
+    tree(*(f"data/{path}" for path in paths))
+    with pytest.raises(DataError) as caught:
+        find_source_files(["data"])
+    assert (caught.value.where, caught.value.message) == ("data", message)
+    first = min(path.split("/")[0] for path in paths)
+    assert caught.value.hint.startswith(f"give one of them (data/{first}), or NAME=folder for every class")
+
+
+def test_folders_of_samples_in_class_folders_and_a_class_named_like_a_split_are_fine():
+    tree(
+        "data/ala/GCF_1/1.fa",
+        "data/ala/GCF_2/1.fa",
+        "data/val/GCF_3/1.fa",
+        "data/val/GCF_4/1.fa",
+        "data/ser/fasta/1.fa",
+        "data/gly/fasta/1.fa",
+    )
+    assert [file.label for file in find_source_files(["data"])] == ["ala", "ala", "gly", "ser", "val", "val"]
+
+
 def test_links_are_followed_and_hidden_folders_are_not_read(folder):
     for path in ("archive/2.fa", "data/x/1.fa", "data/x/.ipynb_checkpoints/1-checkpoint.fa"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
