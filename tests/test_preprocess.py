@@ -198,47 +198,40 @@ def test_one_sequence_with_two_labels_is_an_error_that_names_both():
         made(sources)
     assert str(caught.value) == (
         "z.fa, record 1 ('z0'): the same sequence as x.fa, record 3 ('x2'), but label 'z' here and 'x' there\n"
-        "  hint: correct the labels or ids, or leave all such records out with --conflicts drop"
+        "  hint: correct the labels, or leave all such records out with --conflicts drop"
     )
 
 
-def test_one_id_with_two_labels_is_an_error_that_names_both():
-    fasta("z.fa", {"x1": bases(99)})
-    with pytest.raises(DataError, match=r"the same id as x\.fa, record 2 \('x1'\), but label 'z' here and 'x' there") as caught:
-        made([*two_files(), "z=z.fa"])
-    assert caught.value.where == "z.fa, record 1 ('x1')"
+def test_an_id_may_return_with_another_sequence_and_another_label(caplog):
+    sources = [f"{name}={fasta(f'{name}.fa', [(f'k141_{n}', bases(n + 10 * (name == 'y'))) for n in range(4)])}" for name in "xy"]
+    for conflicts in ("error", "drop"):
+        dataset = made(sources, conflicts, cleaning=CleaningSettings(conflicts=conflicts))
+        assert rejected(dataset) == []
+        assert dataset.records["id"].tolist() == [f"k141_{n}" for n in range(4)] * 2
+        assert dataset.records["label"].tolist() == ["x"] * 4 + ["y"] * 4
+        assert decode_bases(dataset.codes(5).tobytes()) == bases(11)
+        assert "4 records have the id of an earlier one, but another sequence: all are kept" in caplog.text
 
 
-def test_conflicts_can_be_dropped_and_then_all_of_them_are():
+def test_conflicts_can_be_dropped_and_then_all_of_them_are_and_no_others():
+    z = [("z0", bases(30)), ("z1", bases(40)), ("v", bases(41)), ("z3", bases(30)), ("z4", bases(44)), ("b", bases(32)), ("b", bases(45))]
     sources = [
-        *two_files(u=bases(30), v=bases(31), w=bases(32)),
-        f"z={fasta('z.fa', [('z0', bases(30)), ('z1', bases(40)), ('v', bases(41)), ('z2', bases(42)), ('z3', bases(30)), ('v', bases(43)), ('z4', bases(44))])}",
+        *two_files(u=bases(30), v=bases(31), w=bases(32), x=bases(33)),
+        f"z={fasta('z.fa', z)}",
+        f"x={fasta('more.fa', {'again': bases(30)})}",
     ]
     dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
     assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
+        ("again", "sequence_conflict"),
+        ("b", "sequence_conflict"),
         ("u", "sequence_conflict"),
-        ("v", "id_conflict"),
-        ("v", "id_conflict"),
-        ("v", "id_conflict"),
+        ("w", "sequence_conflict"),
         ("z0", "sequence_conflict"),
         ("z3", "sequence_conflict"),
     ]
-    assert set(dataset.records["id"]) == {*(f"{c}{i}" for c in "xy" for i in range(4)), "w", "z1", "z2", "z4"}
-    assert sequences(dataset)["w"] == bases(32)  # it lies behind a gap
-    assert sequences(dataset)["z4"] == bases(44)
-
-
-def test_all_records_of_an_id_with_two_labels_are_dropped_and_no_others():
-    records = [("v", bases(30)), ("v", bases(31)), ("a", bases(32))]
-    others = [("v", bases(40)), ("b", bases(32)), ("b", bases(41)), ("z1", bases(42)), ("z2", bases(43))]
-    sources = [*two_files(), f"x={fasta('more.fa', records)}", f"z={fasta('z.fa', others)}"]
-    dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
-    assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
-        ("a", "sequence_conflict"),
-        ("b", "sequence_conflict"),
-        *[("v", "id_conflict")] * 3,
-    ]
-    assert sequences(dataset)["b"] == bases(41)
+    assert dataset.records["id"].tolist() == [*(f"x{i}" for i in range(4)), "v", "x", *(f"y{i}" for i in range(4)), "z1", "v", "z4", "b"]
+    assert sequences(dataset)["x"] == bases(33)  # it lies behind a gap
+    assert sequences(dataset)["b"] == bases(45)
 
 
 def test_an_id_may_return_with_another_sequence_and_the_same_label(caplog):

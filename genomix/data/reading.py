@@ -84,6 +84,7 @@ def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable, labe
         raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
     for label in sorted(labels - {table.labels[record] for record in np.flatnonzero(kept)} - {""}):
         _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)
-    if repeats.repeated_ids:
-        _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeats.repeated_ids)
+    ids = [table.ids[record] for record in np.flatnonzero(kept) if table.ids[record]]
+    if repeated := len(ids) - len(set(ids)):
+        _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeated)
     return Reading(table, kept, dict(rejected.reasons))
