@@ -262,6 +262,18 @@ def test_a_class_smaller_than_the_splits():
         made([*two_files(), f"z={fasta('z.fa', {'z0': bases(50), 'z1': bases(51)})}"])
 
 
+@pytest.mark.parametrize("count", [2, 13])
+def test_all_classes_smaller_than_the_splits_are_named_up_to_ten(count):
+    small = [f"s{c:02}={fasta(f's{c}.fa', {f's{c}_{n}': bases(100 + 2 * c + n) for n in range(1 + c % 2)})}" for c in range(count)]
+    with pytest.raises(DataError) as caught:
+        made([*two_files(), *small])
+    named = ", ".join(f"'s{c:02}' ({1 + c % 2})" for c in range(min(count, 10)))
+    more = " and 3 more" if count == 13 else ""
+    expected = f"{count} of {count + 2} classes have too few records, expected at least 3: one a split: {named}{more}"
+    assert caught.value.message == expected
+    assert "leave them out" in caught.value.hint
+
+
 # --- splits
 
 
