@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from threading import Event
 from typing import get_args
 
 import numpy as np
@@ -16,6 +18,7 @@ from small_data import two_classes
 from genomix.cli.choices import Strand
 from genomix.cli.main import main
 from genomix.cli.sources import Conflicts, SplitMethod
+from genomix.data import preprocess as preprocessing
 from genomix.data import reading, sketches, store
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.info import summary_lines
@@ -428,6 +431,38 @@ def test_a_failure_in_the_middle_leaves_nothing(folder):
     with pytest.raises(DataError, match=r"found '\*'"):
         made(sources)
     assert left_behind(folder) == before
+
+
+def test_a_failure_does_not_wait_for_checksums(folder, monkeypatch):
+    sources = two_files()
+    (folder / "y.fa").write_text(">y\nACGT*\n" + ">z\nACGT\n" * 10_000)
+    begun, hashed, digest = Event(), [], hashlib.sha256
+
+    class Slow:
+        """As slow as a file of gigabytes: one block, and then as many as there is time for before somebody has had enough."""
+
+        def __init__(self):
+            self._digest = digest()
+
+        def update(self, block):
+            hashed.append(len(block))
+            begun.set()
+            time.sleep(0.01)
+            self._digest.update(block)
+
+        def hexdigest(self):
+            return self._digest.hexdigest()
+
+    def fail(*_args, **_options):
+        assert begun.wait(10)
+        raise DataError("found nothing of use")
+
+    monkeypatch.setattr(store, "_HASHED_BYTES", 16)
+    monkeypatch.setattr(store.hashlib, "sha256", Slow)
+    monkeypatch.setattr(preprocessing, "read_records", fail)
+    with pytest.raises(DataError, match="found nothing of use"):
+        made(["y=y.fa", *sources[:1]])
+    assert sum(hashed) < 8_000
 
 
 @pytest.mark.parametrize(("module", "name"), [(store.BasesWriter, "add"), (reading.RejectedTable, "add"), (store.BasesWriter, "finish")])

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from genomix.data.store import INFO_FILE, SCHEMA_VERSION, SIMILARITY_FILE, file_
 from genomix.formats.opening import STDIN
 
 
-def source_entry(path: str, label: str | None) -> dict[str, Any]:
-    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once: standard input, a pipe."""
+def source_entry(path: str, label: str | None, stop: Event | None = None) -> dict[str, Any]:
+    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once: standard input, a pipe. `stop` is as for `file_entry`."""
     readable_again = path != STDIN and Path(path).is_file()
-    content = file_entry(Path(path)) if readable_again else {"bytes": None, "sha256": None}
+    content = file_entry(Path(path), stop) if readable_again else {"bytes": None, "sha256": None}
     return {"path": path, "label": label, **content}
 
 
