@@ -249,6 +249,18 @@ def test_records_without_an_id_are_not_of_one_id():
     assert dataset.records["id"].tolist() == [""] * 6
 
 
+def test_an_aligned_file_is_told_with_its_share_of_gaps(caplog):
+    x = {f"x{n}": f"{bases(n)}{'-' * 10}{'.' * 10}{bases(20 + n)}" for n in range(4)}
+    y = {f"y{n}": f"{bases(10 + n)}--{bases(30 + n)}" for n in range(4)}
+    z = {f"z{n}": f"{bases(40 + n)}-{bases(50 + n)}" for n in range(4)}
+    dataset = made([f"{name}={fasta(f'{name}.fa', each)}" for name, each in (("y", y), ("x", x), ("z", z))])
+    assert dataset.lengths.tolist() == [122] * 4 + [140] * 4 + [121] * 4
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "x.fa: 14.3 % of the letters are gaps, '-' or '.', as in an alignment (and more than 1 % in 1 other file); they are read as unknown bases, "
+    )
+
+
 def test_no_record_left():
     with pytest.raises(DataError) as caught:
         made([f"x={fasta('x.fa', {'a': 'ACGT', 'b': '', 'c': 'AC'})}"])

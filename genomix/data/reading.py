@@ -14,6 +14,7 @@ from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
+from genomix.formats import GapWatch
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def read_records(
     Raises:
         DataError: the input is broken, records contradict each other, or none is left.
     """
-    table, labels = RecordTable(), set[str]()
+    table, labels, gaps = RecordTable(), set[str](), GapWatch()
     with ExitStack() as stack:
         bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
@@ -63,6 +64,7 @@ def read_records(
         )
         for item in items:
             labels.add(item.known.label)
+            gaps.add(item.record)
             codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
@@ -73,6 +75,7 @@ def read_records(
         for number, refusal in repeats.dropped.items():
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
+    gaps.warn()
     return _checked(table, repeats, rejected, labels)
 
 
