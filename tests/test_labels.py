@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genomix.data.label_table import Columns, read_label_table
+from genomix.data.label_text import look_alikes
 from genomix.data.labels import Label, LabelSettings, build_labeller, labelled_records
 from genomix.data.source_files import SourceFile, find_source_files, split_source
 from genomix.errors import DataError, InputMissing, UsageError
@@ -258,6 +259,30 @@ def test_a_split_of_another_name_is_named_with_its_line():
         labels_of(["a.fa"], table=path, read_split=True)
     assert caught.value.where == "labels.tsv, line 3"
     assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}  # nobody asked for the split
+
+
+# --- labels that are written in several ways
+
+
+NFC, NFD = "\u00e9coli", "e\u0301coli"
+
+
+def test_white_space_around_a_label_and_marks_apart_make_no_other_class(folder):
+    tree(f"data/{NFD}/1.fa", f"data/ {NFC}\u00a0/2.fa", "data/y/3.fa")
+    assert {file.label for file in find_source_files(["data", f"{NFD}\u2003=a.fa"])} == {NFC, "y"}
+    path = table(f"id\tlabel\tgroup\na1\t{NFD}\u00a0\t{NFD}\nb1\t\u2003{NFC}\t{NFC} \nb1\t{NFD}\t{NFD}\n")
+    assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label(NFC, NFC), "b1": Label(NFC, NFC), "b2": Label()}
+    (folder / "h.fa").write_text(f">h kind={NFD}|\nACGT\n")
+    assert labels_of(["h.fa"], regex="kind=([^|]*)") == {"h": Label(NFC)}
+
+
+def test_labels_that_look_the_same():
+    assert look_alikes(["E. coli", "E.\u00a0coli", "e.  coli", "E.coli", "x", "\uff38"]) == [
+        ["E. coli", "E.\xa0coli", "e.  coli"],
+        ["x", "\uff38"],
+    ]
+    assert look_alikes(["stra\u00dfe", "STRASSE", "\ufb01n", "fin"]) == [["STRASSE", "stra\xdfe"], ["fin", "\ufb01n"]]
+    assert look_alikes(["a", "b", "\u00e9", "e"]) == []
 
 
 # --- the header, and intervals

@@ -640,6 +640,15 @@ def test_a_conflict_of_the_very_first_record_is_dropped(tmp_path):
     assert len(dataset) == 20
 
 
+def test_classes_that_look_the_same_are_told(caplog):
+    names = ["E. coli", "E.\u00a0coli", "y"]
+    dataset = made(
+        [f"{name}={fasta(f'{place}.fa', {f'r{place}{n}': bases(10 * place + n) for n in range(3)})}" for place, name in enumerate(names)]
+    )
+    assert dataset.classes == ("E. coli", "E.\u00a0coli", "y")
+    assert caplog.messages == ["classes 'E. coli' and 'E.\\xa0coli' look the same, and are told apart: were they meant to be one?"]
+
+
 def test_a_class_that_vanishes_is_named(tmp_path, caplog):
     rng = np.random.default_rng(6)
     for name in "xyz":

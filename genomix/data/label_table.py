@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from genomix.data.label_text import tidy
 from genomix.data.splits import SPLITS, split_name
 from genomix.errors import DataError
 from genomix.formats.opening import open_bytes
@@ -81,7 +82,7 @@ def _parse(path: str, line: int, fields: list[str], header: list[str], places: l
     name = split_name(split) if split.strip() else ""
     if name is None:
         raise DataError(f"found split {split!r}, expected {', '.join(SPLITS)} (or val, valid, dev)", where=where)
-    return identifier.strip(), TableRow(label.strip(" "), group.strip(" "), name, line)
+    return identifier.strip(), TableRow(tidy(label), tidy(group), name, line)
 
 
 def _find_columns(path: str, header: list[str], columns: Columns) -> list[int | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genomix.data.cleaning import CleaningSettings, RejectedTable, unusable
+from genomix.data.label_text import look_alikes
 from genomix.data.labels import LabelledRecord
 from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
@@ -17,6 +18,9 @@ from genomix.errors import DataError
 from genomix.formats import GapWatch
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 5
+"""Sets of classes that look the same which are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable, labe
     if not kept.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.reasons.items()))
         raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
-    for label in sorted(labels - {table.labels[record] for record in np.flatnonzero(kept)} - {""}):
+    left = {table.labels[record] for record in np.flatnonzero(kept)}
+    for same in look_alikes(left)[:_NAMED]:
+        _log.warning("classes %s look the same, and are told apart: were they meant to be one?", " and ".join(map(ascii, same)))
+    for label in sorted(labels - left - {""}):
         _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)
     ids = [table.ids[record] for record in np.flatnonzero(kept) if table.ids[record]]
     if repeated := len(ids) - len(set(ids)):

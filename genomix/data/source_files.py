@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genomix.data.label_text import tidy
 from genomix.data.splits import split_name
 from genomix.errors import DataError, UsageError
 from genomix.formats import SEQUENCE_SUFFIXES, has_sequence_suffix
@@ -58,7 +59,7 @@ def split_source(source: str) -> tuple[str | None, str]:
     label, path = source[:place], source[place + 1 :]
     if not label.strip() or not path:
         raise UsageError(f"{source!r} is no NAME=file pair", hint="for example: ecoli=ecoli.fa")
-    return label.strip(), path
+    return tidy(label), path
 
 
 def _exists(path: str) -> bool:
@@ -92,7 +93,7 @@ def _class_folder(folder: Path) -> Iterator[SourceFile]:
         )
     _log_unread(folder, [file for file in beside if not has_sequence_suffix(file)])
     for class_folder in classes:
-        yield from _all_of(class_folder, class_folder.name)
+        yield from _all_of(class_folder, tidy(class_folder.name))
 
 
 def _refuse_other_levels(folder: Path, classes: list[Path]) -> None:
