@@ -12,7 +12,7 @@ from genomix.data import kmer_hashes, pairs, sketches
 from genomix.data.clusters import find_clusters, number_by_appearance
 from genomix.data.kmer_hashes import K, KmerHasher, reference_hashes
 from genomix.data.nearest import nearest
-from genomix.data.sketches import Sketches, hash_limit, short_records, sketch_records
+from genomix.data.sketches import Sketches, hash_limit, short_records, sketch_records, with_thin_records
 from genomix.data.store import BasesWriter
 from genomix.tokenizers.kmers import valid_kmers
 
@@ -67,16 +67,17 @@ def clusters_of_pairs(alike):
     return number_by_appearance(np.array(clusters))
 
 
-def similarities_by_hand(records):
-    """float64 [record, record], with a finer limit where one of the two is a short record."""
+def similarities_by_hand(records, chosen=None, fine=None):
+    """float64 [record, record], with a finer limit where one of the two is a chosen record (None: a short one)."""
     lengths = np.array([len(codes) for codes in records])
     limit = hash_limit(lengths)
-    short, fine = short_records(lengths, limit)
+    if chosen is None:
+        chosen, fine = short_records(lengths, limit)
     coarse_sets, fine_sets = hash_sets(records, limit), hash_sets(records, fine)
     found = np.zeros((len(records), len(records)))
     for first, second in itertools.product(range(len(records)), repeat=2):
-        sets = fine_sets if short[first] or short[second] else coarse_sets
-        sizes = [len(sets[one]) for one in (first, second) if short[one] or not (short[first] or short[second])]
+        sets = fine_sets if chosen[first] or chosen[second] else coarse_sets
+        sizes = [len(sets[one]) for one in (first, second) if chosen[one] or not (chosen[first] or chosen[second])]
         if min(sizes):
             found[first, second] = (len(sets[first] & sets[second]) / min(sizes)) ** (1 / K)
     return found
@@ -200,6 +201,83 @@ def test_many_relatives_of_short_records_lower_their_limit_and_are_found_all_the
     _, similarity = nearest(made, np.array([31, 32]), np.arange(31))
     assert similarity[0] > 0.95
     assert similarity[1] == 0
+
+
+def test_records_so_short_that_all_their_hashes_are_kept_are_compared_beside_long_ones(tmp_path):
+    rng = np.random.default_rng(4)
+    ancestors = [random_bases(rng, 80) for _ in range(3)]
+    copies = [each.copy() for each in ancestors]
+    for each in copies:
+        each[3] = 3 - each[3]
+    genomes = [random_bases(rng, 20_000) for _ in range(200)]
+    made = sketched(tmp_path, [*genomes, *ancestors, *copies])
+    assert made.fine.density == 1
+    assert made.fine.sizes[200:].tolist() == [65] * 6
+    clusters = find_clusters(made, 0.95)
+    assert clusters.tolist() == [*range(200), 200, 201, 202, 200, 201, 202]
+
+
+@pytest.fixture
+def few_different(request):
+    """Long records, of which 24 are random; and, twice each and with changes, tandem arrays of 171 bases, microsatellites, and records strewn with unknown bases; then a random one
+    that holds an array. All of a pair are the same length, and one is the other strand."""
+    rng = np.random.default_rng(8)
+    arrays = [np.tile(random_bases(rng, 171), 60)[:10_000] for _ in range(4)]
+    motif = np.tile(random_bases(rng, 5), 2_000)
+    strewn = [random_bases(rng, 10_000, unknown=0.12) for _ in range(2)]
+    firsts = [*arrays, motif, *strewn]
+    seconds = [COMPLEMENT[mutated(rng, each, 0.002)[::-1]] for each in firsts]
+    holder = random_bases(rng, 10_000)
+    holder[2_000:4_000] = arrays[0][:2_000]
+    return [*(random_bases(rng, 10_000) for _ in range(24)), *firsts, *seconds, holder]
+
+
+def test_long_records_of_few_different_k_mers_are_compared_on_the_finer_level(tmp_path, few_different, product, flooding):
+    made = sketched(tmp_path, few_different)
+    chosen = np.isfinite(made.fine.sizes)
+    assert np.flatnonzero(chosen).tolist() == [24, 25, 26, 27, 28, 29, 30, *np.flatnonzero(chosen)[7:]]
+    assert (made.sizes[chosen] == 0).all()
+    assert not made.empty.any()
+    by_hand = similarities_by_hand(few_different, chosen, round(made.fine.density * 2**32) - 1)
+    clusters = find_clusters(made, 0.95)
+    assert clusters.tolist() == clusters_of_pairs(by_hand >= 0.95).tolist()
+    assert clusters[24:31].tolist() == clusters[31:38].tolist()
+    assert len(np.unique(clusters[24:31])) == 7
+    assert clusters[38] == clusters[24]
+    assert np.bincount(clusters).max() == 3
+
+
+@pytest.mark.parametrize("span", [64, 1 << 22])
+def test_the_finer_sketches_are_the_same_however_few_bases_are_read_at_a_time(tmp_path, monkeypatch, few_different, span):
+    whole = sketched(tmp_path, few_different).fine
+    monkeypatch.setattr(sketches, "_SPAN_BASES", span)
+    monkeypatch.setattr(sketches, "_SPAN_HASHES", 500)
+    parts = sketched(tmp_path, few_different).fine
+    assert parts.sizes.tolist() == whole.sizes.tolist()
+    assert (parts.shared != whole.shared).nnz == 0
+
+
+def test_many_records_of_few_different_k_mers_stay_within_memory(tmp_path, monkeypatch, few_different):
+    free = sketched(tmp_path, few_different).fine
+    monkeypatch.setattr(sketches, "MOST_HASHES", 6_000)
+    made = sketched(tmp_path, few_different).fine
+    assert made.density < free.density == 1
+    assert made.sizes[np.isfinite(made.sizes)].sum() < 6_000 < free.sizes[np.isfinite(free.sizes)].sum()
+
+
+def test_chance_makes_no_record_one_of_few_different_k_mers():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(10_100, 40_000, 100_000)
+    limit = int((2**32 - 1) * 0.005)
+    short = np.zeros(len(lengths), dtype=bool)
+    ordinary = rng.poisson(lengths * 0.005)
+    assert (ordinary < sketches.FEW_HASHES).sum() > 1_000
+    chosen, fine = with_thin_records(lengths, limit, ordinary, short, limit)
+    assert (chosen.sum(), fine) == (0, limit)
+    ordinary[7] = 2
+    chosen, fine = with_thin_records(lengths, limit, ordinary, short, limit)
+    assert np.flatnonzero(chosen).tolist() == [7]
+    assert fine / 2**32 == pytest.approx(100 / (2 / 0.005), rel=1e-4)
 
 
 def test_short_rows_and_long_columns_may_change_places(tmp_path, short_and_long):

@@ -230,6 +230,7 @@ def test_priors_in_words_and_in_a_table(tmp_path):
     (tmp_path / "p.tsv").write_text("A\t0.75\nB=1, x\t0.25\n", encoding="utf-8-sig")
     assert read_prior(str(tmp_path / "p.tsv"), names).tolist() == [0.75, 0.25]
     assert read_prior("B=0.1,A=0.9", ("A", "B")).tolist() == [0.9, 0.1]
+    assert read_prior("e\u0301\u00a0=0.1,A=0.9", ("A", "\u00e9")).tolist() == [0.9, 0.1]  # as a Mac writes it
     assert read_prior("a=b=0.333,c=0.667", ("a=b", "c")).sum() == pytest.approx(1)
     many = tuple(f"Escherichia_coli_strain_{number:03d}" for number in range(100))
     assert read_prior(",".join(f"{name}=0.01" for name in many), many).sum() == pytest.approx(1)  # longer than a file's name may be

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genomix.data.label_table import Columns, read_label_table
+from genomix.data.label_text import look_alikes
 from genomix.data.labels import Label, LabelSettings, build_labeller, labelled_records
 from genomix.data.source_files import SourceFile, find_source_files, split_source
 from genomix.errors import DataError, InputMissing, UsageError
@@ -78,6 +79,53 @@ def test_a_class_folder(folder, caplog):
     assert caplog.messages == ["data: 1 other file is not read (readme.md)", "data/y: 1 other file is not read (notes.txt)"]
 
 
+def tree(*paths: str) -> None:
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text("")
+
+
+def test_sequence_files_beside_class_folders_are_a_warning(caplog):
+    tree("data/x/1.fa", "data/y/2.fa", "data/z.fa.gz", "data/a.fa", "data/readme.md")
+    assert len(find_source_files(["data"])) == 2
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "data: 2 sequence files beside the class folders, not in one: not read (a.fa)")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (["train/x/1.fa", "train/y/1.fa", "Test/x/2.fa"], "the sub-folders 'Test', 'train' are named like splits, expected one a class"),
+        (["train/1.fa", "val/2.fa", "x/3.fa"], "the sub-folders 'train', 'val' are named like splits, expected one a class"),
+        (["train/x/1.fa", "train/y/1.fa"], "the sub-folders 'train' are named like splits, expected one a class"),
+        (
+            [f"fold{n}/{name}/1.fa" for n in range(5) for name in "xy"],
+            "the sub-folders 'fold0', 'fold1', 'fold2' and 2 more hold folders of the same names and no sequence files, expected one a class",
+        ),
+    ],
+)
+def test_class_folders_one_level_further_down_are_not_mistaken(paths, message):
+    tree(*(f"data/{path}" for path in paths))
+    with pytest.raises(DataError) as caught:
+        find_source_files(["data"])
+    assert (caught.value.where, caught.value.message) == ("data", message)
+    first = min(path.split("/")[0] for path in paths)
+    assert caught.value.hint.startswith(f"give one of them (data/{first}), or NAME=folder for every class")
+
+
+def test_folders_of_samples_in_class_folders_and_a_class_named_like_a_split_are_fine():
+    tree(
+        "data/ala/GCF_1/1.fa",
+        "data/ala/GCF_2/1.fa",
+        "data/val/GCF_3/1.fa",
+        "data/val/GCF_4/1.fa",
+        "data/ser/fasta/1.fa",
+        "data/gly/fasta/1.fa",
+    )
+    assert [file.label for file in find_source_files(["data"])] == ["ala", "ala", "gly", "ser", "val", "val"]
+
+
 def test_links_are_followed_and_hidden_folders_are_not_read(folder):
     for path in ("archive/2.fa", "data/x/1.fa", "data/x/.ipynb_checkpoints/1-checkpoint.fa"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +182,10 @@ def test_a_table_with_quotes_a_byte_order_mark_and_crlf(folder):
     assert labels_of(["a.fa"], table="t.tsv.gz") == {"a1": Label('x\ty "z"\nw')}
 
 
+def test_empty_fields_beyond_the_last_column_do_no_harm():
+    assert labels_of(["a.fa"], table=table('id,label\na1,"x, y",, \n')) == {"a1": Label("x, y")}
+
+
 def test_a_record_that_the_table_lacks_has_no_label():
     assert labels_of(["b.fa"], table=table("id\tlabel\nb1\ty\n"))["b2"] == Label()
 
@@ -159,6 +211,8 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tlabel\n", "labels.tsv", "the label table has no rows", None),
         ("id\tlabel\tlabel\na\tx\ty\n", "labels.tsv", "2 columns are called 'label'", "rename all but one"),
         ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
+        ("id,label\na1,Canis lupus, gray\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a comma"),
+        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a comma"),
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
         (
@@ -205,6 +259,30 @@ def test_a_split_of_another_name_is_named_with_its_line():
         labels_of(["a.fa"], table=path, read_split=True)
     assert caught.value.where == "labels.tsv, line 3"
     assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}  # nobody asked for the split
+
+
+# --- labels that are written in several ways
+
+
+NFC, NFD = "\u00e9coli", "e\u0301coli"
+
+
+def test_white_space_around_a_label_and_marks_apart_make_no_other_class(folder):
+    tree(f"data/{NFD}/1.fa", f"data/ {NFC}\u00a0/2.fa", "data/y/3.fa")
+    assert {file.label for file in find_source_files(["data", f"{NFD}\u2003=a.fa"])} == {NFC, "y"}
+    path = table(f"id\tlabel\tgroup\na1\t{NFD}\u00a0\t{NFD}\nb1\t\u2003{NFC}\t{NFC} \nb1\t{NFD}\t{NFD}\n")
+    assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label(NFC, NFC), "b1": Label(NFC, NFC), "b2": Label()}
+    (folder / "h.fa").write_text(f">h kind={NFD}|\nACGT\n")
+    assert labels_of(["h.fa"], regex="kind=([^|]*)") == {"h": Label(NFC)}
+
+
+def test_labels_that_look_the_same():
+    assert look_alikes(["E. coli", "E.\u00a0coli", "e.  coli", "E.coli", "x", "\uff38"]) == [
+        ["E. coli", "E.\xa0coli", "e.  coli"],
+        ["x", "\uff38"],
+    ]
+    assert look_alikes(["stra\u00dfe", "STRASSE", "\ufb01n", "fin"]) == [["STRASSE", "stra\xdfe"], ["fin", "\ufb01n"]]
+    assert look_alikes(["a", "b", "\u00e9", "e"]) == []
 
 
 # --- the header, and intervals

@@ -277,6 +277,14 @@ def test_stdout_carries_the_table_and_stderr_the_talk(model_folder, tmp_path, ca
     assert err == "1 records: 1 classified\n"
 
 
+@pytest.mark.parametrize("more", [[], ["--shard", "1/1"]])
+def test_gaps_of_an_alignment_are_told_and_a_few_are_not(model_folder, tmp_path, capsys, more):
+    for name, gaps, told in (("few", "-", False), ("many", "-..-", True)):
+        (tmp_path / f"{name}.fa").write_text(f">a\n{'ACGT' * 50}{gaps}\n")
+        assert main(["predict", model_folder, str(tmp_path / f"{name}.fa"), "-o", str(tmp_path / f"{name}.tsv"), *more]) == 0
+        assert (f"{name}.fa: 2.0 % of the letters are gaps, '-' or '.', as in an alignment; they are" in capsys.readouterr().err) == told
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from threading import Event
 from typing import get_args
 
 import numpy as np
@@ -16,7 +18,8 @@ from small_data import two_classes
 from genomix.cli.choices import Strand
 from genomix.cli.main import main
 from genomix.cli.sources import Conflicts, SplitMethod
-from genomix.data import reading, store
+from genomix.data import preprocess as preprocessing
+from genomix.data import reading, sketches, store
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.info import summary_lines
 from genomix.data.labels import LabelSettings
@@ -198,47 +201,40 @@ def test_one_sequence_with_two_labels_is_an_error_that_names_both():
         made(sources)
     assert str(caught.value) == (
         "z.fa, record 1 ('z0'): the same sequence as x.fa, record 3 ('x2'), but label 'z' here and 'x' there\n"
-        "  hint: correct the labels or ids, or leave all such records out with --conflicts drop"
+        "  hint: correct the labels, or leave all such records out with --conflicts drop"
     )
 
 
-def test_one_id_with_two_labels_is_an_error_that_names_both():
-    fasta("z.fa", {"x1": bases(99)})
-    with pytest.raises(DataError, match=r"the same id as x\.fa, record 2 \('x1'\), but label 'z' here and 'x' there") as caught:
-        made([*two_files(), "z=z.fa"])
-    assert caught.value.where == "z.fa, record 1 ('x1')"
+def test_an_id_may_return_with_another_sequence_and_another_label(caplog):
+    sources = [f"{name}={fasta(f'{name}.fa', [(f'k141_{n}', bases(n + 10 * (name == 'y'))) for n in range(4)])}" for name in "xy"]
+    for conflicts in ("error", "drop"):
+        dataset = made(sources, conflicts, cleaning=CleaningSettings(conflicts=conflicts))
+        assert rejected(dataset) == []
+        assert dataset.records["id"].tolist() == [f"k141_{n}" for n in range(4)] * 2
+        assert dataset.records["label"].tolist() == ["x"] * 4 + ["y"] * 4
+        assert decode_bases(dataset.codes(5).tobytes()) == bases(11)
+        assert "4 records have the id of an earlier one, but another sequence: all are kept" in caplog.text
 
 
-def test_conflicts_can_be_dropped_and_then_all_of_them_are():
+def test_conflicts_can_be_dropped_and_then_all_of_them_are_and_no_others():
+    z = [("z0", bases(30)), ("z1", bases(40)), ("v", bases(41)), ("z3", bases(30)), ("z4", bases(44)), ("b", bases(32)), ("b", bases(45))]
     sources = [
-        *two_files(u=bases(30), v=bases(31), w=bases(32)),
-        f"z={fasta('z.fa', [('z0', bases(30)), ('z1', bases(40)), ('v', bases(41)), ('z2', bases(42)), ('z3', bases(30)), ('v', bases(43)), ('z4', bases(44))])}",
+        *two_files(u=bases(30), v=bases(31), w=bases(32), x=bases(33)),
+        f"z={fasta('z.fa', z)}",
+        f"x={fasta('more.fa', {'again': bases(30)})}",
     ]
     dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
     assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
+        ("again", "sequence_conflict"),
+        ("b", "sequence_conflict"),
         ("u", "sequence_conflict"),
-        ("v", "id_conflict"),
-        ("v", "id_conflict"),
-        ("v", "id_conflict"),
+        ("w", "sequence_conflict"),
         ("z0", "sequence_conflict"),
         ("z3", "sequence_conflict"),
     ]
-    assert set(dataset.records["id"]) == {*(f"{c}{i}" for c in "xy" for i in range(4)), "w", "z1", "z2", "z4"}
-    assert sequences(dataset)["w"] == bases(32)  # it lies behind a gap
-    assert sequences(dataset)["z4"] == bases(44)
-
-
-def test_all_records_of_an_id_with_two_labels_are_dropped_and_no_others():
-    records = [("v", bases(30)), ("v", bases(31)), ("a", bases(32))]
-    others = [("v", bases(40)), ("b", bases(32)), ("b", bases(41)), ("z1", bases(42)), ("z2", bases(43))]
-    sources = [*two_files(), f"x={fasta('more.fa', records)}", f"z={fasta('z.fa', others)}"]
-    dataset = made(sources, cleaning=CleaningSettings(conflicts="drop"))
-    assert sorted((name, reason) for name, reason, _ in rejected(dataset)) == [
-        ("a", "sequence_conflict"),
-        ("b", "sequence_conflict"),
-        *[("v", "id_conflict")] * 3,
-    ]
-    assert sequences(dataset)["b"] == bases(41)
+    assert dataset.records["id"].tolist() == [*(f"x{i}" for i in range(4)), "v", "x", *(f"y{i}" for i in range(4)), "z1", "v", "z4", "b"]
+    assert sequences(dataset)["x"] == bases(33)  # it lies behind a gap
+    assert sequences(dataset)["b"] == bases(45)
 
 
 def test_an_id_may_return_with_another_sequence_and_the_same_label(caplog):
@@ -251,6 +247,18 @@ def test_an_id_may_return_with_another_sequence_and_the_same_label(caplog):
 def test_records_without_an_id_are_not_of_one_id():
     dataset = made([f"x={fasta('x.fa', [('', bases(n)) for n in range(3)])}", f"y={fasta('y.fa', [('', bases(9 + n)) for n in range(3)])}"])
     assert dataset.records["id"].tolist() == [""] * 6
+
+
+def test_an_aligned_file_is_told_with_its_share_of_gaps(caplog):
+    x = {f"x{n}": f"{bases(n)}{'-' * 10}{'.' * 10}{bases(20 + n)}" for n in range(4)}
+    y = {f"y{n}": f"{bases(10 + n)}--{bases(30 + n)}" for n in range(4)}
+    z = {f"z{n}": f"{bases(40 + n)}-{bases(50 + n)}" for n in range(4)}
+    dataset = made([f"{name}={fasta(f'{name}.fa', each)}" for name, each in (("y", y), ("x", x), ("z", z))])
+    assert dataset.lengths.tolist() == [122] * 4 + [140] * 4 + [121] * 4
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        "x.fa: 14.3 % of the letters are gaps, '-' or '.', as in an alignment (and more than 1 % in 1 other file); they are read as unknown bases, "
+    )
 
 
 def test_no_record_left():
@@ -267,6 +275,18 @@ def test_one_class_only():
 def test_a_class_smaller_than_the_splits():
     with pytest.raises(DataError, match="class 'z' has 2 records, expected at least 3: one a split"):
         made([*two_files(), f"z={fasta('z.fa', {'z0': bases(50), 'z1': bases(51)})}"])
+
+
+@pytest.mark.parametrize("count", [2, 13])
+def test_all_classes_smaller_than_the_splits_are_named_up_to_ten(count):
+    small = [f"s{c:02}={fasta(f's{c}.fa', {f's{c}_{n}': bases(100 + 2 * c + n) for n in range(1 + c % 2)})}" for c in range(count)]
+    with pytest.raises(DataError) as caught:
+        made([*two_files(), *small])
+    named = ", ".join(f"'s{c:02}' ({1 + c % 2})" for c in range(min(count, 10)))
+    more = " and 3 more" if count == 13 else ""
+    expected = f"{count} of {count + 2} classes have too few records, expected at least 3: one a split: {named}{more}"
+    assert caught.value.message == expected
+    assert "leave them out" in caught.value.hint
 
 
 # --- splits
@@ -343,6 +363,31 @@ def test_a_group_stays_together_and_a_record_without_one_is_its_own():
     assert dataset.info["split"]["notes"] == ["4 records have no group: each is a group of its own"]
 
 
+@pytest.mark.parametrize("method", [None, "stratified"])
+def test_groups_on_several_sides_are_told(caplog, method):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
+    dataset = made(sources, labels=labels, split=SplitSettings(method=method))
+    count = int((dataset.records.groupby("group")["split"].nunique() > 1).sum())
+    assert dataset.info["split"]["divided_groups"] == count > 0
+    assert f"{count} of 12 groups have records on several sides of the split, which is by {method or 'cluster'}" in caplog.text
+    assert "--split group" in caplog.text
+
+
+def test_groups_that_are_kept_together_or_split_by_the_table_are_not_warned_of(caplog):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
+    assert made(sources, labels=labels, split=SplitSettings(method="group")).info["split"]["divided_groups"] == 0
+    sources, labels = labelled("ttttvvee", groups="abcdabab")
+    assert made(sources, "other", labels=labels, split=SplitSettings(method="column")).info["split"]["divided_groups"] == 2
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("method", "what"), [("group", "group"), ("sequence", "source sequence")])
+def test_groups_of_single_records_are_told(caplog, method, what):
+    sources, labels = labelled("t" * 24, groups="abcdefghijklmnopqrst    ")
+    made(sources, labels=labels, split=SplitSettings(method=method))
+    assert f"every record has a {what} of its own, so nothing is kept together" in caplog.text
+
+
 def test_groups_that_nobody_gave():
     with pytest.raises(DataError, match="--split group, but no record has a group") as caught:
         made(two_files(), split=SplitSettings(method="group"))
@@ -400,6 +445,38 @@ def test_a_failure_in_the_middle_leaves_nothing(folder):
     assert left_behind(folder) == before
 
 
+def test_a_failure_does_not_wait_for_checksums(folder, monkeypatch):
+    sources = two_files()
+    (folder / "y.fa").write_text(">y\nACGT*\n" + ">z\nACGT\n" * 10_000)
+    begun, hashed, digest = Event(), [], hashlib.sha256
+
+    class Slow:
+        """As slow as a file of gigabytes: one block, and then as many as there is time for before somebody has had enough."""
+
+        def __init__(self):
+            self._digest = digest()
+
+        def update(self, block):
+            hashed.append(len(block))
+            begun.set()
+            time.sleep(0.01)
+            self._digest.update(block)
+
+        def hexdigest(self):
+            return self._digest.hexdigest()
+
+    def fail(*_args, **_options):
+        assert begun.wait(10)
+        raise DataError("found nothing of use")
+
+    monkeypatch.setattr(store, "_HASHED_BYTES", 16)
+    monkeypatch.setattr(store.hashlib, "sha256", Slow)
+    monkeypatch.setattr(preprocessing, "read_records", fail)
+    with pytest.raises(DataError, match="found nothing of use"):
+        made(["y=y.fa", *sources[:1]])
+    assert sum(hashed) < 8_000
+
+
 @pytest.mark.parametrize(("module", "name"), [(store.BasesWriter, "add"), (reading.RejectedTable, "add"), (store.BasesWriter, "finish")])
 def test_a_full_disk(folder, monkeypatch, module, name):
     def write(*_args):
@@ -417,7 +494,21 @@ def test_a_full_disk(folder, monkeypatch, module, name):
 def test_a_record_that_cannot_be_compared_is_told():
     fasta("z.fa", {"z1": "ACGTACGTACNACGTACGTA", "z2": bases(22), "z3": bases(23)})
     dataset = made([*two_files(), "z=z.fa"])
-    assert "1 record without a 16-mer of A, C, G and T: no near-duplicates of those are known" in summary_lines(dataset.info)
+    assert "1 record without any 16-mer that is compared: no near-duplicates of those are known" in summary_lines(dataset.info)
+
+
+def test_records_of_few_hashes_are_said_to_be_known_only_roughly(monkeypatch):
+    dataset = made(two_files())
+    assert dataset.info["split"]["median_hashes"] == 45  # 60 bases, and all 16-mers kept
+    assert "near-duplicates are known only roughly: half of the records are compared by 45 16-mers or fewer" in summary_lines(dataset.info)
+    sources = [f"{name}={fasta(f'{name}.fa', {f'{name}{n}': bases(n + 10 * (name == 'y'), 80) for n in range(4)})}" for name in "xy"]
+    assert not [line for line in summary_lines(made(sources, "more").info) if "roughly" in line]
+    monkeypatch.setattr(sketches, "MOST_HASHES", 8)
+    thin = made(sources, "thin").info
+    assert thin["split"]["median_hashes"] <= 2
+    assert [
+        line for line in summary_lines(thin) if "without any 16-mer that is compared" in line
+    ]  # they have 16-mers, but none that is kept
 
 
 def test_a_folder_that_exists_is_replaced_only_by_force(folder):
@@ -547,6 +638,15 @@ def test_a_conflict_of_the_very_first_record_is_dropped(tmp_path):
     settings = PreprocessSettings(cleaning=CleaningSettings(conflicts="drop"), split=SplitSettings(method="stratified"))
     dataset = preprocess([f"x={tmp_path / 'a.fa'}", f"y={tmp_path / 'b.fa'}"], settings, tmp_path / "out")
     assert len(dataset) == 20
+
+
+def test_classes_that_look_the_same_are_told(caplog):
+    names = ["E. coli", "E.\u00a0coli", "y"]
+    dataset = made(
+        [f"{name}={fasta(f'{place}.fa', {f'r{place}{n}': bases(10 * place + n) for n in range(3)})}" for place, name in enumerate(names)]
+    )
+    assert dataset.classes == ("E. coli", "E.\u00a0coli", "y")
+    assert caplog.messages == ["classes 'E. coli' and 'E.\\xa0coli' look the same, and are told apart: were they meant to be one?"]
 
 
 def test_a_class_that_vanishes_is_named(tmp_path, caplog):

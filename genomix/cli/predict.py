@@ -56,7 +56,7 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
-    from genomix.formats import open_records, require_readable
+    from genomix.formats import GapWatch, open_records, require_readable
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
@@ -85,7 +85,7 @@ def predict(
         question = Question(model, sequences, Path(output), settings, form.value, strand.value if strand else None, balance)
         say(predict_shares(bundle, question, share, force=force).lines(share, output))
         return
-    records = chain.from_iterable(map(open_records, sequences))
+    records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
     predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
     lengths = LengthWatch(bundle.provenance.get("evaluation"))
     counts = write_predictions(

@@ -68,7 +68,7 @@ Fractions = Annotated[
 ]
 
 OnConflict = Annotated[
-    Conflicts | None, typer.Option("--conflicts", help="One sequence, or one id, with two labels: stop, or leave all its records out.")
+    Conflicts | None, typer.Option("--conflicts", help="One sequence with two labels: stop, or leave all its records out.")
 ]
 MinLength = Annotated[int | None, typer.Option(help="Leave out shorter records [20].")]
 MaxAmbiguous = Annotated[

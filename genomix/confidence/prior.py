@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genomix.data.label_text import tidy
 from genomix.errors import UsageError
 
 _TOLERANCE = 1e-3
@@ -37,7 +38,8 @@ def read_prior(text: str, classes: Sequence[str]) -> np.ndarray:
     """
     pairs, where = (_from_table(Path(text)), text) if _is_file(text) else (_from_words(text), None)
     found: dict[str, float] = {}
-    for name, written in pairs:
+    for given, written in pairs:
+        name = given if given in classes else tidy(given)
         if name not in classes:
             raise UsageError(f"--prior: the model has no class {name!r}", where=where, hint=f"its classes are {_listed(classes)}")
         if name in found:

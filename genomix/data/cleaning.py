@@ -27,7 +27,7 @@ class CleaningSettings(BaseModel):
     max_ambiguous: float = Field(default=0.5, ge=0, le=1)
     """Largest fraction of a record that is neither A, C, G nor T (U)."""
     conflicts: Literal["error", "drop"] = "error"
-    """One sequence, or one id, with two labels: stop, or leave all its records out."""
+    """One sequence with two labels: stop, or leave all its records out."""
 
 
 class RejectedTable:

@@ -1,5 +1,6 @@
 """From a split method to each record's split, with the figures that say how far the split can be trusted."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
 from genomix.data.record_table import RecordTable
 from genomix.data.related import divisible, related
 from genomix.data.sketches import Sketches
-from genomix.data.splits import SPLITS, TRAIN, VALIDATION, SplitSettings, carve_validation, deal
+from genomix.data.splits import SPLITS, TRAIN, VALIDATION, SplitMethod, SplitSettings, carve_validation, deal
 from genomix.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 _NAMED = 3
 """Classes that a note names."""
@@ -58,6 +61,8 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
     _require_trained(sides, labels, classes)
     held_back = held_back_classes(sides, labels, groups, classes)
     warn_of_classes(held_back)
+    divided = _divided_groups([table.groups[row] for row in rows], sides)
+    _warn_of_groups(divided, settings.method)
     leaks = find_leaks(sketches, sides)
     warn_of_leaks(table, rows, leaks, sides, settings.similarity)
     figures = {
@@ -69,10 +74,12 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
         "largest_cluster": int(np.bincount(clusters).max()),
         "highest_similarity": round(leaks.highest, 6),
         "uncompared_records": int(sketches.empty.sum()),
+        "median_hashes": float(np.median(sketches.counts)),
         "sketch_density": sketches.density,
         "fine_sketch_density": sketches.fine.density if sketches.fine else None,
         "held_out": leak_figures(leaks, sides, settings.similarity),
         "held_back": held_back,
+        "divided_groups": divided[0],
         "records": _counts(sides, labels, classes),
         "notes": notes,
     }
@@ -94,9 +101,11 @@ def _sides(
             groups = np.arange(len(rows))
         case "sequence":
             groups = _group_numbers(table.sequences[row] for row in rows)
+            _warn_of_single_records(groups, "source sequence")
         case "group":
             named = [table.groups[row] for row in rows]
             groups, notes = _group_numbers(named), _note_groupless(named)
+            _warn_of_single_records(groups, "group")
     return deal(labels, groups, classes, settings), groups, notes
 
 
@@ -131,6 +140,35 @@ def _note_groupless(names: list[str]) -> list[str]:
     if groupless == len(names):
         raise DataError("--split group, but no record has a group", hint="a column `group` in the label table, or --group-column NAME")
     return [f"{groupless} records have no group: each is a group of its own"] if groupless else []
+
+
+def _divided_groups(names: Sequence[str], sides: np.ndarray) -> tuple[int, int]:
+    """How many groups have records in several splits, and how many groups there are."""
+    seen: dict[str, int] = {}
+    divided = set()
+    for name, side in zip(names, sides.tolist(), strict=True):
+        if name and seen.setdefault(name, side) != side:
+            divided.add(name)
+    return len(divided), len(seen)
+
+
+def _warn_of_groups(divided: tuple[int, int], method: SplitMethod | None) -> None:
+    """A split that pays no heed to the table's groups; one that the table itself gives is taken as it is."""
+    if divided[0] and method != "column":
+        _log.warning(
+            "%s of %s groups have records on several sides of the split, which is by %s: figures of held-out records may only show that "
+            "their group is known; --split group keeps each on one side",
+            *(f"{count:,}" for count in divided),
+            method,
+        )
+
+
+def _warn_of_single_records(groups: np.ndarray, what: str) -> None:
+    if len(groups) == int(groups.max()) + 1:
+        _log.warning(
+            "every record has a %s of its own, so nothing is kept together, near-duplicates neither; --split cluster keeps those together",
+            what,
+        )
 
 
 def _numbers(names: Sequence[str], ordered: Sequence[str]) -> np.ndarray:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ import numpy as np
 import genomix
 from genomix.data.division import Division
 from genomix.data.record_table import RecordTable
+from genomix.data.sketches import FEW_HASHES
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, SCHEMA_VERSION, SIMILARITY_FILE, file_entry
 from genomix.formats.opening import STDIN
 
 
-def source_entry(path: str, label: str | None) -> dict[str, Any]:
-    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once: standard input, a pipe."""
+def source_entry(path: str, label: str | None, stop: Event | None = None) -> dict[str, Any]:
+    """What `dataset.json` keeps of an input; size and sha256 are null for one that can be read only once: standard input, a pipe. `stop` is as for `file_entry`."""
     readable_again = path != STDIN and Path(path).is_file()
-    content = file_entry(Path(path)) if readable_again else {"bytes": None, "sha256": None}
+    content = file_entry(Path(path), stop) if readable_again else {"bytes": None, "sha256": None}
     return {"path": path, "label": label, **content}
 
 
@@ -66,10 +68,19 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
             f"the largest of {_counted(split['largest_cluster'], 'record')}; "
             f"the most alike records on two sides of the split: {split['highest_similarity']:.4f}"
         )
-        if unknown := split.get("uncompared_records"):
-            lines.append(f"{_counted(unknown, 'record')} without a 16-mer of A, C, G and T: no near-duplicates of those are known")
+        lines += _sketch_lines(split)
         lines += [_held_out_line(name, figures) for name, figures in split["held_out"].items()]
         lines += split["notes"]
+    return lines
+
+
+def _sketch_lines(split: dict[str, Any]) -> list[str]:
+    """Where the sketches say little, or nothing, of what is alike; older datasets lack these figures."""
+    lines = []
+    if unknown := split.get("uncompared_records"):
+        lines.append(f"{_counted(unknown, 'record')} without any 16-mer that is compared: no near-duplicates of those are known")
+    if (median := split.get("median_hashes", FEW_HASHES)) < FEW_HASHES:
+        lines.append(f"near-duplicates are known only roughly: half of the records are compared by {median:g} 16-mers or fewer")
     return lines
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from genomix.data.label_text import tidy
 from genomix.data.splits import SPLITS, split_name
 from genomix.errors import DataError
 from genomix.formats.opening import open_bytes
@@ -72,13 +73,16 @@ def _parse(path: str, line: int, fields: list[str], header: list[str], places: l
     needed = max(place for place in places if place is not None)
     if len(fields) <= needed:
         raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint="are the fields separated by tabs?")
+    if any(field.strip() for field in fields[len(header) :]):
+        hint = "a field that holds a comma (in a TSV, a tab) needs quotes around it"
+        raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint=hint)
     identifier, label, group, split = ("" if place is None else fields[place] for place in places)
     if not identifier.strip() or "\0" in identifier + label + group:
         raise DataError("the id is empty" if not identifier.strip() else "found a NUL byte", where=where)
     name = split_name(split) if split.strip() else ""
     if name is None:
         raise DataError(f"found split {split!r}, expected {', '.join(SPLITS)} (or val, valid, dev)", where=where)
-    return identifier.strip(), TableRow(label.strip(" "), group.strip(" "), name, line)
+    return identifier.strip(), TableRow(tidy(label), tidy(group), name, line)
 
 
 def _find_columns(path: str, header: list[str], columns: Columns) -> list[int | None]:

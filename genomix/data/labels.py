@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from genomix.data.label_table import Columns, read_label_table
+from genomix.data.label_text import tidy
 from genomix.data.source_files import SourceFile
 from genomix.errors import DataError, UsageError
 from genomix.formats import interval_records, open_records
@@ -96,7 +97,7 @@ def labelled_records(files: Sequence[SourceFile], labeller: Labeller, settings: 
     if settings.intervals is not None and settings.genome is not None:
         for record, interval in interval_records(settings.intervals, settings.genome):
             name = "" if interval.name == "." else interval.name  # BED's word for none
-            yield LabelledRecord(record, Label(name), interval.contig)
+            yield LabelledRecord(record, Label(tidy(name)), interval.contig)
     labeller.check()
 
 
@@ -175,7 +176,7 @@ class RegexLabeller:
     def label(self, record: SequenceRecord) -> Label:
         header = f"{record.id} {record.description}" if record.description else record.id
         match = self._pattern.search(header)
-        return Label((match[self._group] or "").strip()) if match else Label()
+        return Label(tidy(match[self._group] or "")) if match else Label()
 
     def check(self) -> None:
         pass

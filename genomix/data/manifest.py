@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from genomix.data.label_text import tidy
 from genomix.data.labels import LabelSettings
 from genomix.data.source_files import SourceFile
 from genomix.data.splits import SplitMethod
@@ -105,7 +106,7 @@ class Manifest(BaseModel):
             InputMissing: a file is not there, or can't be downloaded.
             DataError: a file's content is not what the manifest says.
         """
-        return [SourceFile(str(self.verified(source)), source.label) for source in self.sources]
+        return [SourceFile(str(self.verified(source)), None if source.label is None else tidy(source.label)) for source in self.sources]
 
     def verified_files(self) -> list[Path]:
         """Local paths of all its files, each verified. Raises what `source_files` raises."""

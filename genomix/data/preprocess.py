@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import numpy as np
@@ -99,11 +100,11 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
     """Write all but `dataset.json`, and give its content."""
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
     items = with_even_ranks(labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels))
-    with _background() as hashing:
-        sources = [hashing.submit(source_entry, path, label) for path, label in inputs(files, settings.labels)]
+    with _background() as (hashing, stop):
+        sources = [hashing.submit(source_entry, path, label, stop) for path, label in inputs(files, settings.labels)]
         both_strands = settings.strand == "both"
         reading = read_records(items, folder, settings.cleaning, labelled=labelled, both_strands=both_strands, needs_split=needs_split)
-        bases = hashing.submit(file_entry, folder / BASES_FILE)
+        bases = hashing.submit(file_entry, folder / BASES_FILE, stop)
         table, rows = reading.table, np.flatnonzero(reading.kept)
         places = np.asarray(table.offsets)[rows], np.asarray(table.lengths)[rows]
         division = divide(table, rows, sketch_records(folder / BASES_FILE, *places) if labelled else None, settings.split)
@@ -122,12 +123,13 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
 
 
 @contextmanager
-def _background() -> Iterator[ThreadPoolExecutor]:
-    """A thread for checksums. After an error it does not begin another one."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
+def _background() -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """A thread for checksums, and what tells it to stop. After an error it begins no other one and leaves off the one at hand."""
+    stop, thread = Event(), ThreadPoolExecutor(1, thread_name_prefix="sha256")
     try:
-        yield thread
+        yield thread, stop
     finally:
+        stop.set()
         thread.shutdown(cancel_futures=True)
 
 

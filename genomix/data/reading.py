@@ -9,13 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from genomix.data.cleaning import CleaningSettings, RejectedTable, unusable
+from genomix.data.label_text import look_alikes
 from genomix.data.labels import LabelledRecord
 from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
+from genomix.formats import GapWatch
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 5
+"""Sets of classes that look the same which are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def read_records(
     Raises:
         DataError: the input is broken, records contradict each other, or none is left.
     """
-    table, labels = RecordTable(), set[str]()
+    table, labels, gaps = RecordTable(), set[str](), GapWatch()
     with ExitStack() as stack:
         bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
@@ -63,6 +68,7 @@ def read_records(
         )
         for item in items:
             labels.add(item.known.label)
+            gaps.add(item.record)
             codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
@@ -73,6 +79,7 @@ def read_records(
         for number, refusal in repeats.dropped.items():
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
+    gaps.warn()
     return _checked(table, repeats, rejected, labels)
 
 
@@ -82,8 +89,12 @@ def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable, labe
     if not kept.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.reasons.items()))
         raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
-    for label in sorted(labels - {table.labels[record] for record in np.flatnonzero(kept)} - {""}):
+    left = {table.labels[record] for record in np.flatnonzero(kept)}
+    for same in look_alikes(left)[:_NAMED]:
+        _log.warning("classes %s look the same, and are told apart: were they meant to be one?", " and ".join(map(ascii, same)))
+    for label in sorted(labels - left - {""}):
         _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)
-    if repeats.repeated_ids:
-        _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeats.repeated_ids)
+    ids = [table.ids[record] for record in np.flatnonzero(kept) if table.ids[record]]
+    if repeated := len(ids) - len(set(ids)):
+        _log.warning("%d records have the id of an earlier one, but another sequence: all are kept", repeated)
     return Reading(table, kept, dict(rejected.reasons))

@@ -1,4 +1,4 @@
-"""Finding the same sequence, and the same id, again.
+"""Finding the same sequence again. An id may come again: assemblers call the first contig of every sample by one name.
 
 Records of other lengths or other ends are other sequences; only where those agree is a whole sequence digested. So the usual record, which has no double,
 costs two slices.
@@ -21,7 +21,6 @@ class Repeats:
 
     Attributes:
         dropped: record number -> why, for kept records that a later one contradicted.
-        repeated_ids: how many records kept have the id of an earlier one.
 
     Args:
         kept: the table that the caller adds every record to that stays.
@@ -33,53 +32,29 @@ class Repeats:
         self._kept = kept
         self._drop = settings.conflicts == "drop"
         self._sequences = _Sequences(read, both_strands=both_strands)
-        self._ids: dict[str, int] = {}
-        self._later: dict[str, list[int]] = {}  # further records with an id, where there are any
-        self._contradicted: set[tuple[str, int]] = set()
         self.dropped: dict[int, Refusal] = {}
-        self.repeated_ids = 0
 
     def check(self, record: SequenceRecord, label: str, codes: bytes) -> Refusal | None:
         """Why a record is left out beside those before it; None where it stays, as number `len(kept)`.
 
         Raises:
-            DataError: it has the sequence or the id of a record with another label, and conflicts are errors.
+            DataError: it has the sequence of a record with another label, and conflicts are errors.
         """
-        named = self._ids.get(record.id) if record.id else None
-        refusal = None if named is None else self._contradiction("id", named, record, label)
-        if refusal is not None:
-            return refusal
         number = len(self._kept)
         first = self._sequences.first(codes, number)
-        if first != number:
-            refusal = self._contradiction("sequence", first, record, label)
-            refusal = refusal or ("duplicate", f"the same sequence as {self._kept.where(first)}")
-        elif named is not None:
-            self.repeated_ids += 1
-            self._later.setdefault(record.id, []).append(number)
-        if record.id and (
-            first == number or label == self._kept.labels[first]
-        ):  # or the id would be given the label of somebody else's sequence
-            self._ids.setdefault(record.id, first)
-        return refusal
-
-    def _contradiction(self, what: str, first: int, record: SequenceRecord, label: str) -> Refusal | None:
-        """Whether a record with the id or sequence of record `first` is left out because labels differ."""
-        other, reason = self._kept.labels[first], f"{what}_conflict"
-        if label == other and (what, first) not in self._contradicted:
+        if first == number:
             return None
+        other = self._kept.labels[first]
+        if label == other and first not in self.dropped:
+            return "duplicate", f"the same sequence as {self._kept.where(first)}"
         if not self._drop:
             raise DataError(
-                f"the same {what} as {self._kept.where(first)}, but label {label!r} here and {other!r} there",
+                f"the same sequence as {self._kept.where(first)}, but label {label!r} here and {other!r} there",
                 where=record.where,
-                hint="correct the labels or ids"
-                + (" (names such as contig_1 want the sample's name in front)" if what == "id" else "")
-                + ", or leave all such records out with --conflicts drop",
+                hint="correct the labels, or leave all such records out with --conflicts drop",
             )
-        self._contradicted.add((what, first))
-        for number in (first, *(self._later.get(record.id, ()) if what == "id" else ())):
-            self.dropped.setdefault(number, (reason, f"the same {what} as {record.where}, with label {label!r}"))
-        return reason, f"the same {what} as {self._kept.where(first)}, with label {other!r}"
+        self.dropped.setdefault(first, ("sequence_conflict", f"the same sequence as {record.where}, with label {label!r}"))
+        return "sequence_conflict", f"the same sequence as {self._kept.where(first)}, with label {other!r}"
 
 
 class _Sequences:

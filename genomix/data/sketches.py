@@ -4,8 +4,9 @@ A record's sketch is the set of its hashed canonical 16-mers (a k-mer and its re
 for the whole dataset (Irber et al. 2022, doi:10.1101/2022.01.11.475838). The share of the smaller sketch found in the other one, to the power of 1/16,
 estimates the identity of two records over the shorter one.
 
-Where records of a few hundred bases stand beside whole genomes, that limit leaves the short ones next to nothing. They get a second, finer sketch, and of
-all other records the hashes that one of the short ones has: what a genome shares with a short record is found, and nothing else of it is kept.
+Where records of a few hundred bases stand beside whole genomes, that limit leaves the short ones next to nothing; and a long record that repeats itself, or
+is mostly unknown bases, has few different 16-mers for its length. Both get a second, finer sketch, and of all other records the hashes that one of these has:
+what a genome shares with such a record is found, and nothing else of it is kept.
 
 `bases.npy` is read again, in spans that do not care for records, by threads that need no lock while they compute. Beside parsing they would only wait:
 a parser never lets go of the interpreter.
@@ -35,7 +36,12 @@ ENOUGH_HASHES = 100
 FEW_HASHES = 50
 """A record that the common limit leaves fewer than this is sketched again with a finer one."""
 
+_BEYOND_CHANCE = 4
+"""Standard deviations that a record's hashes stay below what its length promises before it counts as one of few different 16-mers."""
+
 _SPAN_BASES = 1 << 22
+_SPAN_HASHES = 1 << 20
+"""About the most of a span; spans are shorter where the limit lets most hashes pass, so that the memory of a thread stays the same."""
 _RANGES = 16
 """The hashes are sorted in so many parts: faster, and in less memory, than all at once."""
 _MOST_THREADS = 8
@@ -43,8 +49,8 @@ _MOST_THREADS = 8
 _ALL = 2**32 - 1
 _HASH_SHIFT = np.uint64(32)
 _OWNER_MASK = np.uint64(_ALL)
-_TABLE_SHIFT = np.uint32(8)
-"""A table of all hashes by their upper 24 bits rules most hashes out that no short record has."""
+_TABLE_BITS = 24
+"""At most, of a table of the hashes that short records have by their upper bits; it rules most others out. A smaller one, where these are few, stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class Sketches:
         shared: 0/1 matrix [record, hash] of the hashes that two records or more have.
         sizes: [record], hashes of each record, shared or not.
         density: the fraction of all hashes that is kept.
-        fine: where some records are too short for that density, their finer sketches; they have none here then. In it the other records have the hashes
-            that one of the short ones has, and a size of infinity, as a pair is measured by its smaller sketch.
+        fine: where some records have too few 16-mers for that density, their finer sketches; they have none here then. In it the other records have the
+            hashes that one of these has, and a size of infinity, as a pair is measured by its smaller sketch.
     """
 
     shared: csr_array
@@ -67,8 +73,12 @@ class Sketches:
     @property
     def empty(self) -> np.ndarray:
         """bool [record]: whether a record has no hash at all, so that nothing can be said of what it is like."""
-        empty = self.sizes == 0
-        return empty if self.fine is None else empty & ((self.fine.sizes == 0) | np.isinf(self.fine.sizes))
+        return self.counts == 0
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int64 [record]: the hashes that each record is known by, on the level where it has its sketch."""
+        return (self.sizes if self.fine is None else np.where(np.isfinite(self.fine.sizes), self.fine.sizes, self.sizes)).astype(np.int64)
 
     @property
     def levels(self) -> tuple["Sketches", ...]:
@@ -78,18 +88,19 @@ class Sketches:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where each record's bases lie in `bases.npy`: int64 [record]; offsets rise."""
+    """Where each record's bases lie in `bases.npy`: int64 [record]; offsets rise. `span` bases are read at a time."""
 
     bases: Path
     offsets: np.ndarray
     lengths: np.ndarray
+    span: int
 
     def starts(self, chosen: np.ndarray | None = None) -> list[int]:
         """Of the spans that are read one at a time; of those only that hold one of the chosen records (bool [record])."""
         offsets = self.offsets if chosen is None else self.offsets[chosen]
         ends = offsets + (self.lengths if chosen is None else self.lengths[chosen])
-        starts = np.arange(0, ends[-1], _SPAN_BASES)
-        return starts[np.searchsorted(ends, starts, side="right") < np.searchsorted(offsets, starts + _SPAN_BASES)].tolist()
+        starts = np.arange(0, ends[-1], self.span)
+        return starts[np.searchsorted(ends, starts, side="right") < np.searchsorted(offsets, starts + self.span)].tolist()
 
     def keys(self, start: int, limit: int, chosen: np.ndarray | None, wanted: "_Members | None" = None) -> np.ndarray:
         """uint64, sorted: hash << 32 | record, for the small hashes of the k-mers that begin in a span. Where a record repeats a k-mer, so does this.
@@ -98,7 +109,7 @@ class _Places:
             chosen: bool [record], whose k-mers count; None for all.
             wanted: the hashes that count; None for all.
         """
-        places, hashes = KmerHasher().small_hashes(read_bases(self.bases, start, _SPAN_BASES + K - 1), limit)
+        places, hashes = KmerHasher().small_hashes(read_bases(self.bases, start, self.span + K - 1), limit)
         if wanted is not None:
             known = wanted.contain(hashes)
             places, hashes = places[known], hashes[known]
@@ -135,12 +146,13 @@ class _Members:
 
     def __init__(self, hashes: np.ndarray) -> None:
         self._hashes = hashes
-        self._table = np.zeros(1 << (32 - int(_TABLE_SHIFT)), dtype=bool)
-        self._table[hashes >> _TABLE_SHIFT] = True
+        bits = min(_TABLE_BITS, (16 * len(hashes)).bit_length())
+        self._shift, self._table = np.uint32(32 - bits), np.zeros(1 << bits, dtype=bool)
+        self._table[hashes >> self._shift] = True
 
     def contain(self, hashes: np.ndarray) -> np.ndarray:
         """bool [hash]."""
-        found = self._table[hashes >> _TABLE_SHIFT]
+        found = self._table.take(hashes >> self._shift)
         likely = np.flatnonzero(found)
         place = np.searchsorted(self._hashes, hashes[likely])
         found[likely] = self._hashes[np.minimum(place, len(self._hashes) - 1)] == hashes[likely]
@@ -154,17 +166,17 @@ def sketch_records(bases: Path, offsets: np.ndarray, lengths: np.ndarray) -> Ske
         bases: `bases.npy`.
         offsets, lengths: int64 [record], where each record's bases lie; offsets rise.
     """
-    places, limit = _Places(bases, offsets, lengths), hash_limit(lengths)
+    places, limit = _Places(bases, offsets, lengths, _SPAN_BASES), hash_limit(lengths)
     short, fine_limit = short_records(lengths, limit)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        if not short.any():
-            return _sketches(
-                threads, list(threads.map(lambda start: places.keys(start, limit, None), places.starts())), limit, len(lengths)
-            )
-        spans = list(threads.map(lambda start: places.keys(start, limit, ~short), places.starts()))
+        long = ~short if short.any() else None
+        spans = list(threads.map(lambda start: places.keys(start, limit, long), places.starts()))
         coarse = _sketches(threads, spans, limit, len(lengths))
+        few, fine_limit = with_thin_records(lengths, limit, coarse.sizes, short, fine_limit)
+        if (few & ~short).any():
+            coarse = _sketches(threads, [keys[~few[_owners(keys)]] for keys in spans], limit, len(lengths))
         del spans
-        return replace(coarse, fine=_fine_sketches(threads, places, short, fine_limit))
+        return replace(coarse, fine=_fine_sketches(threads, places, few, fine_limit)) if few.any() else coarse
 
 
 def hash_limit(lengths: np.ndarray) -> int:
@@ -185,13 +197,35 @@ def short_records(lengths: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
     return (short, fine) if fine >= 2 * limit else (np.zeros_like(short), limit)
 
 
+def with_thin_records(lengths: np.ndarray, limit: int, sizes: np.ndarray, short: np.ndarray, fine: int) -> tuple[np.ndarray, int]:
+    """bool [record], the short records and those of few different 16-mers, as far as a finer limit gives them enough hashes; and that limit.
+
+    Only where a record has far fewer hashes than chance would leave it is it one of few 16-mers: the finer limit costs another look at all bases.
+
+    Args:
+        sizes: int [record], hashes within `limit`; of no meaning for the short ones.
+        short, fine: as `short_records` gives them.
+    """
+    density = limit / _ALL
+    promised = np.maximum(lengths - K + 1, 0) * density
+    thin = ~short & (sizes < np.minimum(FEW_HASHES, promised - _BEYOND_CHANCE * np.sqrt(promised)))
+    if not thin.any():
+        return short, fine
+    fewest = max(float(sizes[thin].min()) / density, ENOUGH_HASHES)  # different 16-mers; where no hash shows how many, all are wanted
+    fewest = min(fewest, float((lengths[short] - K + 1).min(initial=np.iinfo(np.int64).max)))
+    most = float(lengths[short].sum()) + float((sizes[thin] + 1).sum()) / density
+    finer = int(min(1.0, ENOUGH_HASHES / fewest, MOST_HASHES / most) * _ALL)
+    return (short | thin, finer) if finer >= 2 * limit else (short, fine)
+
+
 def _fine_sketches(threads: ThreadPoolExecutor, places: _Places, short: np.ndarray, limit: int) -> Sketches:
-    """The finer sketches of the short records, and what others share with them."""
-    kept = list(threads.map(lambda start: np.unique(places.keys(start, limit, short)), places.starts(short)))
+    """The finer sketches of the short (or thin) records, and what others share with them."""
+    places = replace(places, span=min(places.span, (_SPAN_HASHES << 32) // (limit + 1)))
+    kept = list(threads.map(lambda start: _distinct(places.keys(start, limit, short)), places.starts(short)))
     hashes = np.unique(np.concatenate([(keys >> _HASH_SHIFT).astype(np.uint32) for keys in kept]))
     if len(hashes):
         wanted, total, first = _Members(hashes), sum(map(len, kept)), limit
-        for keys in threads.map(lambda start: np.unique(places.keys(start, first, ~short, wanted)), places.starts()):
+        for keys in threads.map(lambda start: _distinct(places.keys(start, first, ~short, wanted)), places.starts()):
             kept.append(keys)
             total += len(keys)
             while total > MOST_FINE_HASHES and limit:
@@ -205,7 +239,8 @@ def _fine_sketches(threads: ThreadPoolExecutor, places: _Places, short: np.ndarr
 
 def _up_to(limit: int, keys: np.ndarray) -> np.ndarray:
     """Of sorted keys, those whose hash is within the limit; a copy, so that the memory of the others is free."""
-    return keys[: np.searchsorted(keys, np.uint64(limit + 1) << _HASH_SHIFT)].copy()
+    last = np.uint64(limit) << _HASH_SHIFT | _OWNER_MASK  # of the limit itself: the next hash may be beyond 32 bits
+    return keys[: np.searchsorted(keys, last, side="right")].copy()
 
 
 def _sketches(threads: ThreadPoolExecutor, spans: list[np.ndarray], limit: int, records: int) -> Sketches:
@@ -228,12 +263,17 @@ def _count_and_share(spans: Iterable[np.ndarray], records: int) -> tuple[np.ndar
     """
     keys = np.concatenate(list(spans))
     keys.sort(kind="stable")  # merges what is sorted already
-    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+    keys = _distinct(keys)
     again = (keys[1:] >> _HASH_SHIFT) == (keys[:-1] >> _HASH_SHIFT)
     shared = np.zeros(len(keys), dtype=bool)
     shared[1:] |= again
     shared[:-1] |= again
     return np.bincount(_owners(keys), minlength=records), keys[shared]
+
+
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """Of sorted keys, each once."""
+    return keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
 
 
 def _matrix(keys: np.ndarray, records: int) -> csr_array:

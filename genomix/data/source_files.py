@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genomix.data.label_text import tidy
+from genomix.data.splits import split_name
 from genomix.errors import DataError, UsageError
 from genomix.formats import SEQUENCE_SUFFIXES, has_sequence_suffix
 from genomix.formats.opening import STDIN, input_missing
 
 _log = logging.getLogger(__name__)
+
+_NAMED = 3
+"""Folders that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ def find_source_files(sources: Sequence[str]) -> list[SourceFile]:
     Raises:
         InputMissing: no such file or folder.
         UsageError: an empty label, or a file named twice.
-        DataError: a folder without sequence files.
+        DataError: a folder without sequence files, or whose sub-folders can't be classes.
     """
     files = [file for source in sources for file in _expand(*split_source(source))]
     seen: set[str] = set()
@@ -54,7 +59,7 @@ def split_source(source: str) -> tuple[str | None, str]:
     label, path = source[:place], source[place + 1 :]
     if not label.strip() or not path:
         raise UsageError(f"{source!r} is no NAME=file pair", hint="for example: ecoli=ecoli.fa")
-    return label.strip(), path
+    return tidy(label), path
 
 
 def _exists(path: str) -> bool:
@@ -79,9 +84,52 @@ def _class_folder(folder: Path) -> Iterator[SourceFile]:
     if not classes:
         yield from _all_of(folder, None)
         return
-    _log_unread(folder, [entry for entry in folder.iterdir() if entry.is_file()])
+    _refuse_other_levels(folder, classes)
+    beside = sorted(entry for entry in folder.iterdir() if entry.is_file())
+    unread = [file for file in beside if has_sequence_suffix(file)]
+    if unread:
+        _log.warning(
+            "%s: %s beside the class folders, not in one: not read (%s)", folder, _counted(unread, "sequence file"), unread[0].name
+        )
+    _log_unread(folder, [file for file in beside if not has_sequence_suffix(file)])
     for class_folder in classes:
-        yield from _all_of(class_folder, class_folder.name)
+        yield from _all_of(class_folder, tidy(class_folder.name))
+
+
+def _refuse_other_levels(folder: Path, classes: list[Path]) -> None:
+    """Folders that are splits or parts, with the classes one level below, would be told apart instead of the classes. One class may well be called `val`."""
+    parts = [entry for entry in classes if split_name(entry.name)]
+    if len(parts) > 1 or len(parts) == len(classes):
+        message = f"the sub-folders {_quoted(parts)} are named like splits, expected one a class"
+        own = "; a split of your own goes into a label table (--labels with --split column)"
+    elif (parts := _alike_inside(classes)) and len(parts) > 1:
+        message, own = f"the sub-folders {_quoted(parts)} hold folders of the same names and no sequence files, expected one a class", ""
+    else:
+        return
+    raise DataError(message, where=str(folder), hint=f"give one of them ({parts[0]}), or NAME=folder for every class{own}")
+
+
+def _alike_inside(classes: list[Path]) -> list[Path]:
+    """Of these folders those that hold no sequence file, only sub-folders, and two names at least that the first such folder has too."""
+    inside = {}
+    for entry in classes:
+        try:
+            content = [each for each in entry.iterdir() if not each.name.startswith(".")]
+        except OSError:
+            continue  # told when its files are looked for
+        if not any(has_sequence_suffix(each) for each in content if each.is_file()):
+            inside[entry] = {each.name for each in content if each.is_dir()}
+    first = next(iter(inside.values()), set[str]())
+    return [entry for entry, names in inside.items() if len(names & first) > 1]
+
+
+def _quoted(folders: list[Path]) -> str:
+    more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
+    return ", ".join(repr(folder.name) for folder in folders[:_NAMED]) + more
+
+
+def _counted(files: list[Path], what: str) -> str:
+    return f"{len(files):,} {what}{'s' * (len(files) > 1)}"
 
 
 def _all_of(folder: Path, label: str | None) -> Iterator[SourceFile]:

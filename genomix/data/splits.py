@@ -17,6 +17,9 @@ SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 UNSPLIT = -1
 
+_NAMED = 10
+"""Classes that an error names."""
+
 _ALIASES = {
     "val": "validation",
     "valid": "validation",
@@ -177,12 +180,21 @@ class _Dealer:
 
 
 def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) -> None:
-    for label, count in enumerate(np.bincount(labels).tolist()):
-        if 0 < count < splits:
-            raise DataError(
-                f"class {classes[label]!r} has {count} record{'s' * (count > 1)}, expected at least {splits}: one a split",
-                hint="give more records of it, or leave it out",
-            )
+    small = [(classes[label], count) for label, count in enumerate(np.bincount(labels).tolist()) if 0 < count < splits]
+    if not small:
+        return
+    (name, count), *others = small
+    expected = f"expected at least {splits}: one a split"
+    if not others:
+        raise DataError(
+            f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}", hint="give more records of it, or leave it out"
+        )
+    named = ", ".join(f"{name!r} ({count})" for name, count in small[:_NAMED])
+    more = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
+    raise DataError(
+        f"{len(small):,} of {len(np.unique(labels)):,} classes have too few records, {expected}: {named}{more}",
+        hint="give more records of each, join classes, or leave them out",
+    )
 
 
 def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import IO, TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -109,11 +110,15 @@ def _npy_header(count: int) -> bytes:
     return header.getvalue()
 
 
-def file_entry(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file, as `dataset.json` holds them."""
+def file_entry(path: Path, stop: Event | None = None) -> dict[str, Any]:
+    """Size and sha256 of a file, as `dataset.json` holds them.
+
+    Args:
+        stop: once it is set nobody waits for the answer, and what is given is of no meaning.
+    """
     digest, block = hashlib.sha256(), bytearray(_HASHED_BYTES)
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(block):
+        while not (stop is not None and stop.is_set()) and (count := file.readinto(block)):
             digest.update(memoryview(block)[:count])
         return {"bytes": file.tell(), "sha256": digest.hexdigest()}
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from genomix.errors import DataError
 from genomix.formats import fasta, fastq, genbank
+from genomix.formats.gaps import GapWatch
 from genomix.formats.intervals import IntervalInfo, interval_records
 from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file
@@ -19,6 +20,7 @@ __all__ = [
     "COMPRESSION_SUFFIXES",
     "FORMATS",
     "SEQUENCE_SUFFIXES",
+    "GapWatch",
     "IntervalInfo",
     "has_sequence_suffix",
     "interval_records",

@@ -1,0 +1,23 @@
+"""How a label is written: one class must not become two because it was typed on two machines, or copied from a web page."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+
+
+def tidy(label: str) -> str:
+    """Without white space of any kind around it, letters with marks in one piece (NFC): a Mac takes the names of folders apart (NFD)."""
+    label = label.strip()
+    return label if label.isascii() else unicodedata.normalize("NFC", label)
+
+
+def look_alikes(labels: Iterable[str]) -> list[list[str]]:
+    """The labels that differ in case, in kinds of white space, or in forms of a letter alone; each such set sorted, and the sets too."""
+    alike = defaultdict(set)
+    for label in labels:
+        alike[_folded(label)].add(label)
+    return sorted(sorted(same) for same in alike.values() if len(same) > 1)
+
+
+def _folded(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold()).split())
