@@ -26,7 +26,7 @@ from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
 from genomix.errors import Interrupted, SettingsError, UsageError
 from genomix.nn.classifier import Classifier
-from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.nn.reconstruction import Reconstructor, unlikely
 from genomix.settings.run import PretrainRunSettings
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop
@@ -163,9 +163,66 @@ def test_the_loss_is_the_cross_entropy_of_the_hidden_words():
     logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
     words = torch.tensor([[1, 2, -1, -1, -1, 0], [-1, -1, 3, 3, -1, -1]])
     scores = torch.log_softmax(logits, 1)
-    expected = -(scores[0, 1, 0] + scores[0, 2, 0] + scores[0, 0, 2] + 2 * scores[1, 3, 1]) / 5
-    assert HiddenWordLoss()(logits, words) == pytest.approx(float(expected), rel=1e-6)
-    assert HiddenWordLoss()(logits, torch.full((2, 6), -1)) == 0
+    expected = torch.tensor([[-scores[0, 1, 0] - scores[0, 2, 0], 0, -scores[0, 0, 2]], [0, -2 * scores[1, 3, 1], 0]])
+    assert torch.allclose(unlikely(logits, words.view(2, 3, 2)), expected, rtol=1e-6)
+
+
+def a_batch(*, hidden=True):
+    """Three records, and the words that are asked for at some of their positions."""
+    generator = torch.Generator().manual_seed(2)
+    tokens, lengths = torch.randint(0, 64, (3, 240), generator=generator), torch.tensor([240, 230, 233])
+    words = torch.randint(0, 16, (3, 80, 3), generator=generator)
+    words[torch.rand(3, 80, generator=generator) < (0.7 if hidden else 2)] = -1
+    return tokens, lengths, torch.tensor([False, True, False]), words.view(3, 240)
+
+
+def a_reconstructor(chunk):
+    torch.manual_seed(3)
+    network = Reconstructor(MODEL.model_copy(update={"max_tokens": 240}), 65, torch.full((16,), 1 / 16))
+    network.chunk = chunk
+    return network
+
+
+def gradients(network, loss):
+    network.zero_grad()
+    loss.backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
+
+
+def test_only_hidden_positions_answer_and_some_at_a_time_with_the_loss_of_all():
+    network, (tokens, lengths, circular, words) = a_reconstructor(chunk=7), a_batch()
+    logits = network.head(network.network.body(tokens, network.network.positions(lengths), circular))
+    of_all = unlikely(logits, words.view(3, 80, 3)).sum(1)
+    answers = []
+    network.head.register_forward_hook(lambda *seen: answers.append(seen[2].shape[2]))
+    losses = network(tokens, lengths, circular, words)
+    assert torch.allclose(losses, of_all, rtol=1e-5)
+    asked = int((words.view(3, 80, 3) >= 0).any(2).sum())
+    assert max(answers) == 7
+    assert asked <= sum(answers) <= asked + 1
+    expected, found = gradients(network, of_all.sum()), gradients(network, losses.sum())
+    assert expected.keys() == found.keys()
+    assert all(torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-4) for name, gradient in expected.items())
+
+
+def test_recomputed_gradients_are_the_same_bit_for_bit():
+    network, batch = a_reconstructor(chunk=7), a_batch()
+    kept = gradients(network, network(*batch).sum())
+    network.network.recompute = True
+    answers = []
+    network.head.register_forward_hook(lambda *_: answers.append(torch.is_grad_enabled()))
+    again = gradients(network, network(*batch).sum())
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(again[name], gradient) for name, gradient in kept.items())
+    asked = int((batch[3].view(3, 80, 3) >= 0).any(2).sum())
+    assert len(answers) >= 2 * (asked // 7), "the head's answers too are computed again"
+
+
+def test_where_nothing_is_hidden_the_loss_is_0_and_so_are_the_gradients():
+    network = a_reconstructor(chunk=7)
+    losses = network(*a_batch(hidden=False))
+    assert torch.equal(losses, torch.zeros(3))
+    assert not any(gradient.any() for gradient in gradients(network, losses.sum()).values())
 
 
 def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
@@ -177,7 +234,7 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
     for batch in (part for parts in batches.epoch(0) for part in parts):
         words = int((batch.labels >= 0).sum())
         with torch.no_grad():
-            total += float(HiddenWordLoss()(network(batch.tokens, batch.lengths, batch.circular), batch.labels)) * words
+            total += float(network(batch.tokens, batch.lengths, batch.circular, batch.labels).sum())
         asked += words
     assert total / asked == pytest.approx(composition_losses(batches, frequencies)["overall"], rel=1e-4)
 
@@ -199,7 +256,7 @@ def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
     network = Reconstructor(model, 65, torch.full((16,), 1 / 16))
     tokens = torch.randint(0, 64, (3, 66))
     words = torch.randint(0, 16, (3, 66))
-    HiddenWordLoss()(network(tokens, torch.full((3,), 66), torch.zeros(3, dtype=torch.bool)), words).backward()
+    network(tokens, torch.full((3,), 66), torch.zeros(3, dtype=torch.bool), words).sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     kept = {name.removeprefix("network.") for name in network.state_dict() if name.startswith("network.")}
     rest = Classifier(model, 65, 2).state_dict().keys() - kept

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from genomix.data.augment import AugmentSettings, substitute
 from genomix.data.batches import Batch, TrainingBatches, collate, similar_lengths, tokenize
 from genomix.data.frequencies import complement_order, kmer_counts
-from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
+from genomix.data.masking import Hiding, MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.store import Dataset
-from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.nn.reconstruction import Reconstructor
 from genomix.processes import Processes
 from genomix.tokenizers import Tokenizer
 from genomix.train.exchange import summed
@@ -44,8 +44,8 @@ class MaskedBatches(TrainingBatches):
     ) -> None:
         super().__init__(dataset, indices, tokenizer, augmenting.model_copy(update={"substitutions": 0.0}), **sizes)
         self.masking, self.substitutions = masking, augmenting.substitutions
-        self.cell = patch * tokenizer.stride
-        self.word = min(masking.word, self.cell)
+        self.hiding = Hiding(masking, cell=patch * tokenizer.stride)
+        self.cell, self.word = self.hiding.cell, self.hiding.word
 
     def masked(self, record: int, epoch: int, repeat: int = 0) -> tuple[np.ndarray, np.ndarray, bool]:
         """A record's base codes as they are, which of them are hidden (bool), and whether its ends are joined."""
@@ -91,7 +91,7 @@ class MaskedUpdate(nn.Module):
 
     def __init__(self, network: Reconstructor, processes: Processes = ALONE) -> None:
         super().__init__()
-        self.network, self.loss, self.processes = network, HiddenWordLoss(), processes
+        self.network, self.processes = network, processes
 
     def forward(self, parts: Sequence[Batch], _composition: None, _seed: int | None = None) -> Tensor:
         asked = sum(int((part.labels >= 0).sum()) for part in parts)
@@ -106,10 +106,7 @@ class MaskedUpdate(nn.Module):
 
     def total(self, parts: Sequence[Batch]) -> Tensor:
         """The sum over the hidden words of these parts."""
-        losses = [
-            self.loss(self.network(part.tokens, part.lengths, part.circular), part.labels) * (part.labels >= 0).sum() for part in parts
-        ]
-        return torch.stack(losses).sum()
+        return torch.stack([self.network(part.tokens, part.lengths, part.circular, part.labels).sum() for part in parts]).sum()
 
 
 def word_frequencies(batches: MaskedBatches, *, most_records: int = 4096) -> np.ndarray:
