@@ -239,6 +239,19 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
     assert total / asked == pytest.approx(composition_losses(batches, frequencies)["overall"], rel=1e-4)
 
 
+def test_a_sample_of_many_records_is_of_all_files_and_drawn_by_the_seed(tmp_path):
+    rng = random.Random(0)
+    files = [write_fasta(tmp_path / f"{gc}.fa", {f"{gc}_{i}": random_sequence(rng, 300, gc=gc) for i in range(60)}) for gc in (0.2, 0.8)]
+    dataset = preprocess([str(file) for file in files], PreprocessSettings(), tmp_path / "dataset")
+    batches = masked_batches(dataset)
+    whole, sample = word_frequencies(batches), word_frequencies(batches, most_records=40)
+    assert sample.reshape(4, 4).sum(1) == pytest.approx(whole.reshape(4, 4).sum(1), abs=0.08)
+    assert (sample == word_frequencies(masked_batches(dataset), most_records=40)).all()
+    batches.seed = 2
+    assert (sample != word_frequencies(batches, most_records=40)).any()
+    assert (whole == word_frequencies(batches)).all()
+
+
 def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
     rng = random.Random(0)
     sequences = {

@@ -110,9 +110,12 @@ class MaskedUpdate(nn.Module):
 
 
 def word_frequencies(batches: MaskedBatches, *, most_records: int = 4096) -> np.ndarray:
-    """How often each word occurs in these records, float64 [word]; none is 0, and a word is as frequent as its reverse complement where both strands are read."""
+    """How often each word occurs in these records, float64 [word]; none is 0, and a word is as frequent as its reverse complement where both strands are read.
+
+    Of more records a sample is drawn: the first ones may all be of one file, and so of one species.
+    """
     counts = np.ones(4**batches.word)
-    for record in batches.indices[:most_records]:
+    for record in np.sort(np.random.default_rng((batches.seed, 1)).permutation(batches.indices)[:most_records]):
         counts += kmer_counts(batches.dataset.codes(int(record)), batches.word)
     if batches.strand == "both":
         counts += counts[complement_order(batches.word)]
