@@ -17,6 +17,7 @@ from several_processes import COMMAND, finish, run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.bundle import load_bundle
+from genomix.card import model_card
 from genomix.cli.main import main
 from genomix.data.augment import AugmentSettings, reverse_complement
 from genomix.data.batches import tokenize
@@ -29,11 +30,12 @@ from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor, unlikely
 from genomix.settings.run import PretrainRunSettings
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
-from genomix.train import loop
+from genomix.train import guessing, loop
 from genomix.train.body import read_body, take_body
+from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
-from genomix.train.masked import MaskedBatches, composition_losses, word_frequencies
-from genomix.train.pretrain import pretrain
+from genomix.train.masked import MaskedBatches
+from genomix.train.pretrain import PretrainResult, pretrain
 from genomix.train.run import train
 
 MASKING = MaskingSettings(share=0.3, span=2, word=2)
@@ -70,13 +72,13 @@ def run_pretraining(dataset, folder, *, resume=False, **changes):
     return pretrain(dataset, TOKENIZER, MODEL, settings, folder, masking=MASKING, division=division, resume=resume)
 
 
-def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=3, strand="forward", substitutions=0.0, max_tokens=128):
+def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=3, strand="forward", substitutions=0.0, max_tokens=128, masking=MASKING):
     return MaskedBatches(
         dataset,
         np.arange(len(dataset)),
         build_tokenizer(tokenizer),
         AugmentSettings(substitutions=substitutions),
-        MASKING,
+        masking,
         patch=patch,
         strand=strand,
         max_tokens=max_tokens,
@@ -236,7 +238,7 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
         with torch.no_grad():
             total += float(network(batch.tokens, batch.lengths, batch.circular, batch.labels).sum())
         asked += words
-    assert total / asked == pytest.approx(composition_losses(batches, frequencies)["overall"], rel=1e-4)
+    assert total / asked == pytest.approx(guess(batches, frequencies).mean("overall"), rel=1e-4)
 
 
 def test_a_sample_of_many_records_is_of_all_files_and_drawn_by_the_seed(tmp_path):
@@ -259,9 +261,77 @@ def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
     }
     dataset = preprocess([str(write_fasta(tmp_path / "a.fa", sequences))], PreprocessSettings(), tmp_path / "dataset")
     batches = masked_batches(dataset)
-    losses = composition_losses(batches, word_frequencies(batches))
-    assert losses["overall"] == pytest.approx(np.log(8) + 0.2, abs=0.3)
-    assert losses["own_record"] < losses["overall"] - 0.3
+    guesses = guess(batches, word_frequencies(batches))
+    assert guesses.mean("overall") == pytest.approx(np.log(8) + 0.2, abs=0.3)
+    assert guesses.mean("own_record") < guesses.mean("overall") - 0.3
+
+
+@pytest.mark.parametrize("strand", ["forward", "both"])
+def test_what_guesses_by_bases_gives_every_word_its_share(strand, unlabelled):
+    batches = masked_batches(unlabelled, strand=strand)
+    frequencies = word_frequencies(batches)
+    ways = guessing._by_bases(unlabelled.codes(0), frequencies, batches)
+    assert len(ways) == (
+        3 if strand == "forward" else 6
+    )  # of bases and of pairs, as words have two, and the overall words with the record's bases
+    assert [np.exp(way).sum() for way in ways] == pytest.approx([1] * len(ways))
+    codes = unlabelled.codes(0)
+    after_a = np.bincount(codes[1:][codes[:-1] == 0], minlength=4) + 4 * (np.bincount(codes, minlength=4) + 1) / (len(codes) + 4)
+    assert np.exp(ways[1]).reshape(4, 4)[0] == pytest.approx(after_a / after_a.sum() * (np.bincount(codes)[0] + 1) / (len(codes) + 4))
+
+
+def test_a_network_that_knows_each_record_s_gc_content_has_learnt_no_more_than_composition(tmp_path):
+    rng = random.Random(4)
+    contents = [rng.uniform(0.2, 0.8) for _ in range(40)]
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 900, gc=gc) for i, gc in enumerate(contents)})
+    dataset = preprocess([str(fasta)], PreprocessSettings(), tmp_path / "dataset")
+    batches = masked_batches(dataset, tokenizer=TokenizerSettings(k=3), patch=12, strand="both", max_tokens=4096, masking=MaskingSettings())
+    guesses = guess(batches, word_frequencies(batches))
+    known = []
+    for record, gc in enumerate(contents):
+        codes, hidden, ring = batches.masked(record, 0)
+        words = batches.words(codes, hidden, ring=ring)
+        strong = sum((words[words >= 0] // 4**place % 4) % 3 != 0 for place in range(4))  # C and G are 1 and 2
+        known.append(-float((strong * np.log(gc / 2) + (4 - strong) * np.log((1 - gc) / 2)).sum()))
+    lead, chance = guesses.lead(np.array(known))
+    assert guesses.per_word(np.array(known)) < guesses.mean("own_record") - 0.02
+    assert abs(lead) < 0.01
+    assert lead < 2 * chance
+
+
+def test_a_lead_counts_when_it_is_more_than_chance_among_the_records():
+    rng = np.random.default_rng(0)
+    asked = np.full(50, 100)
+    best = rng.normal(500, 20, 50)
+    guesses = Guesses(asked, {"overall": best + 10, "own_record": best, "own_bases": best + 3})
+    differences = rng.normal(2, 10, 50)
+    lead, chance = guesses.lead(best - differences)
+    assert lead == pytest.approx(differences.mean() / 100)
+    assert chance == pytest.approx(2.01 * differences.std(ddof=1) / np.sqrt(50) / 100, rel=1e-3)
+    assert Guesses(asked[:1], {"overall": best[:1]}).lead(best[:1] - 5) == (pytest.approx(0.05), None)
+
+
+@pytest.mark.parametrize(
+    ("lead", "chance", "records", "said"),
+    [
+        (0.02, 0.01, 18, "+0.0200 ± 0.0100 against the best of those below: more is learnt than composition"),
+        (
+            0.01,
+            0.02,
+            18,
+            "+0.0100 ± 0.0200 against the best of those below: no more than composition is learnt, as far as 18 held-out records tell",
+        ),
+        (
+            0.02,
+            None,
+            1,
+            "+0.0200 against the best of those below: no more than composition is learnt, as far as a single held-out record tells",
+        ),
+    ],
+)
+def test_the_verdict_says_how_sure_it_is(lead, chance, records, said):
+    result = PretrainResult(4, loss=5.0, overall=5.2, own_record=5.1, own_bases=5.02, lead=lead, chance=chance, records=records)
+    assert result.summary()[0].endswith(said)
 
 
 def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
@@ -281,18 +351,24 @@ def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
 
 def test_it_learns_more_than_composition_and_says_so(pretrained):
     folder, result = pretrained
-    assert result.loss < min(result.overall, result.own_record) - 0.2
+    assert result.loss < min(result.overall, result.own_record, result.own_bases) - 0.2
+    assert result.lead == pytest.approx(min(result.overall, result.own_record, result.own_bases) - result.loss, abs=1e-6)
+    assert 0 < result.chance < result.lead
     assert "more is learnt than composition" in result.summary()[0]
     rows = [row for row in read_history(folder / "metrics.jsonl") if row["event"] == "validation"]
     assert min(row["loss"] for row in rows) == result.loss
     description = json.loads((folder / "model" / "model.json").read_text())
     assert (description["kind"], description["classes"]) == ("pretrained", [])
     assert description["pretraining"]["own_record"] == result.own_record
+    assert f"The lead on the best of these: {result.lead:.4f} ± {result.chance:.4f}" in model_card(description)
+    for name in ("own_bases", "lead", "chance", "records"):  # which models of earlier versions lack
+        del description["pretraining"][name]
+    assert f"of the record itself to {result.own_record:.4f}." in model_card(description)
 
 
 def test_what_is_not_learnt_is_said_too(unlabelled, tmp_path):
     result = run_pretraining(unlabelled, tmp_path, steps=1)
-    assert "nothing is learnt that composition does not tell" in result.summary()[0]
+    assert "no more than composition is learnt, as far as 6 held-out records tell" in result.summary()[0]
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path, monkeypatch):
