@@ -435,6 +435,23 @@ def test_near_duplicates_are_held_out_together_and_a_split_is_kept(tmp_path):
     assert (learning == labelled.indices("train")).all()
 
 
+def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp_path, capsys, monkeypatch):
+    rng = random.Random(1)
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 300, gc=0.5) for i in range(30)})
+    folder, drawn = tmp_path / "dataset", []
+    assert main(["preprocess", str(fasta), "-o", str(folder)]) == 0
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, division, **__: drawn.append(division) or PretrainResult(2))
+    for number, options in enumerate((["--seed", "1"], ["--seed", "2"], ["--seed", "2", "--set", "data.split.fractions=[0.6, 0.4, 0]"])):
+        assert main(["pretrain", str(folder), "-o", str(tmp_path / str(number)), *SMALL, *options]) == 0, capsys.readouterr().err
+    held_out = [records.tolist() for _, records in drawn]
+    assert held_out[0] != held_out[1]
+    assert [len(records) for records in held_out] == [5, 5, 12]
+    assert tomllib.loads((tmp_path / "1" / "run.toml").read_text())["data"]["split"]["seed"] == 2
+    assert main(["pretrain", str(folder), "-o", str(tmp_path / "group"), *SMALL, "--set", "data.split.method=group"]) == 2
+    assert "the split method group needs labelled data" in capsys.readouterr().err
+    assert not (tmp_path / "group").exists()
+
+
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):
     fasta = write_fasta(tmp_path / "a.fa", {"only": "ACGTTGCA" * 50})
     assert main(["pretrain", str(fasta), "-o", str(tmp_path / "run"), *SMALL]) == 0
