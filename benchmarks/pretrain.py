@@ -49,7 +49,8 @@ def few_labels(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
 def pretrained_on(dataset: Dataset, folder: Path, changes: tuple[str, ...]) -> dict[str, Any]:
     settings = resolve(PretrainRunSettings, default_preset="base", assignments=changes, environment={})
     result = pretrain_run([str(dataset.folder)], settings, folder).result
-    return {"settings": list(changes), "loss": result.loss, "overall": result.overall, "own_record": result.own_record}
+    figures = {name: getattr(result, name) for name in ("loss", "overall", "own_record", "own_bases", "lead", "chance")}
+    return {"settings": list(changes), **figures}
 
 
 def judged(dataset: Dataset, folder: Path, init: Path | None, seed: int, changes: tuple[str, ...]) -> dict[str, float]:
@@ -96,9 +97,10 @@ def main() -> None:
         scores = [each["macro_f1"] for each in found]
         print(f"{start}: validation macro-F1 {statistics.mean(scores):.3f} ± {statistics.stdev(scores) if len(scores) > 1 else 0:.3f}")
     for start, found in bodies.items():
-        print(
-            f"{start}: held-out loss {found['loss']:.4f}; overall composition {found['overall']:.4f}, the record's own {found['own_record']:.4f}"
+        composed = (
+            f"overall composition {found['overall']:.4f}, the record's own {found['own_record']:.4f}, its bases {found['own_bases']:.4f}"
         )
+        print(f"{start}: held-out loss {found['loss']:.4f}; {composed}")
     write(asked.json, {"data": DATA.name, "labels_a_class": A_CLASS, "training": list(short), "bodies": bodies, "validation": figures})
 
 

@@ -39,9 +39,15 @@ def _network(description: dict[str, Any]) -> str:
 
 def _pretrained(description: dict[str, Any]) -> str:
     found = description["pretraining"]
+    beside = ""
+    if found.get("own_bases") is not None:  # older models lack it
+        chance = "" if found["chance"] is None else f" ± {found['chance']:.4f}"
+        beside = (
+            f", of its bases, pairs or triplets to {found['own_bases']:.4f}. The lead on the best of these: {found['lead']:.4f}{chance}"
+        )
     learnt = (
         f"Held-out loss {found['loss']:.4f} nats a hidden {found['word']}-mer; guessing the composition of all training records comes to "
-        f"{found['overall']:.4f}, of the record itself to {found['own_record']:.4f}."
+        f"{found['overall']:.4f}, of the record itself to {found['own_record']:.4f}{beside}."
         if found["loss"] is not None
         else "No record was held out: what was learnt is not known."
     )

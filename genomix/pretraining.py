@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genomix.data.holdout import pretraining_split
+from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
 from genomix.runs import dataset_folder, open_run
@@ -61,4 +61,5 @@ def pretrain_run(
 
 
 def _require_pretrainable(dataset: Dataset, settings: PretrainRunSettings) -> None:
+    require_method(dataset, settings.data.split)
     require_pretrainable(dataset, settings.tokenizer, settings.model, settings.train)

@@ -245,6 +245,8 @@ def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> Preprocess
     """
     info = Dataset.open(folder).info
     made = PreprocessSettings.model_validate(info["settings"])
+    if info["split"] is None:  # unlabelled records: preprocessing has not split them, and what pretraining holds out is open
+        made = made.model_copy(update={"split": wanted.split})
     method = made.split.method or (info["split"] or {}).get("method")  # what was left open was decided by the data
     settled = made.model_copy(
         update={"split": made.split.model_copy(update={"method": method}), "circular": info["circular"], "strand": info["strand"]}

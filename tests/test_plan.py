@@ -17,14 +17,16 @@ from test_train import last_state
 
 from genomix.bundle import new_model
 from genomix.cli.main import main
-from genomix.data.batches import TrainingBatches, collate, divided
+from genomix.data.batches import Batch, TrainingBatches, collate, divided
+from genomix.data.masking import Hiding, MaskingSettings, hidden_words, hide_spans
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
 from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.nn.reconstruction import Reconstructor
 from genomix.plan import read_lengths
 from genomix.planning import Costs, choose, memory, parts_of
 from genomix.planning.costs import Cost, measured_costs
-from genomix.planning.measure import Specimen
+from genomix.planning.measure import Specimen, profiled_bytes
 from genomix.processes import Processes, noticing_lost_processes
 from genomix.scorer import PredictSettings, Scorer
 from genomix.settings import load_preset
@@ -33,6 +35,7 @@ from genomix.train import loop
 from genomix.train.composition import composition_memory, fit_composition
 from genomix.train.devices import launch
 from genomix.train.history import History
+from genomix.train.masked import MaskedUpdate
 from genomix.train.memory import MemoryGuard
 from genomix.train.recipe import decide, fitting_branches, training_records
 from genomix.train.run import _prepare
@@ -124,6 +127,48 @@ def test_bytes_of_a_long_record_follow_from_short_ones(preset, way):
     costs = replace(measured_costs(settings, vocabulary, CPU, "fp32"), heap=False)
     planned = costs.prediction((1, tokens)) if way == "prediction" else costs.update([(1, tokens)], way)
     assert planned == pytest.approx(found.peak, rel=0.05)
+
+
+@pytest.mark.parametrize("word", [4, 6])
+def test_a_step_of_pretraining_is_planned_with_its_own_head_and_loss(word):
+    settings = ModelSettings(**load_preset("tiny")["model"])
+    hiding = Hiding(MaskingSettings(word=word), cell=settings.patch)
+    costs = replace(measured_costs(settings, 4097, CPU, "fp32", ways=("plain", "recomputed"), hiding=hiding), heap=False)
+    network = Reconstructor(settings, 4097, torch.full((4**word,), 4.0**-word))
+    positions = 3_000  # with words of 6 bases more than the head answers for at once
+    tokens = positions * settings.patch
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, tokens, dtype=np.uint8)
+    words = hidden_words(codes, hide_spans(codes, rng, hiding.settings, hiding.cell), word, tokens)
+    found = {}
+    for way in ("plain", "recomputed"):
+        network.network.recompute = way == "recomputed"
+
+        def forward():
+            ids = torch.randint(0, 4096, (1, tokens), dtype=torch.int32)
+            batch = Batch(ids, torch.tensor([tokens]), torch.tensor([False]), torch.tensor(words)[None], (0,))
+            return MaskedUpdate(network)([batch], None)
+
+        torch.autograd.backward(forward())
+        network.zero_grad()
+        _, found[way] = profiled_bytes(forward, torch.autograd.backward)
+        assert costs.update([(1, tokens)], way) == pytest.approx(found[way], rel=0.1)
+    assert found["recomputed"] < 0.85 * found["plain"]
+
+
+def test_pretraining_plans_with_what_it_hides(tmp_path, monkeypatch):
+    planned = []
+
+    def look(*_, hiding=None, **__):
+        planned.append(hiding)
+        return linear_costs()
+
+    monkeypatch.setattr("genomix.train.memory.measured_costs", look)
+    rng = random.Random(0)
+    fasta = write_fasta(tmp_path / "x.fa", {f"r{i}": random_sequence(rng, 400, gc=0.5) for i in range(20)})
+    small = ["--set", "model.patch=3", "--set", "train.steps=1", "--set", "masking.word=6"]
+    assert main(["pretrain", str(fasta), "-o", str(tmp_path / "run"), "--preset", "tiny", *small]) == 0
+    assert [(hiding.cell, hiding.word, hiding.settings.word) for hiding in planned] == [(3, 3, 6)]
 
 
 def test_an_update_holds_the_graphs_of_all_parts_unless_it_recomputes():

@@ -17,6 +17,7 @@ from several_processes import COMMAND, finish, run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.bundle import load_bundle
+from genomix.card import model_card
 from genomix.cli.main import main
 from genomix.data.augment import AugmentSettings, reverse_complement
 from genomix.data.batches import tokenize
@@ -26,14 +27,15 @@ from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
 from genomix.errors import Interrupted, SettingsError, UsageError
 from genomix.nn.classifier import Classifier
-from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.nn.reconstruction import Reconstructor, unlikely
 from genomix.settings.run import PretrainRunSettings
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
-from genomix.train import loop
+from genomix.train import guessing, loop
 from genomix.train.body import read_body, take_body
+from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
-from genomix.train.masked import MaskedBatches, composition_losses, word_frequencies
-from genomix.train.pretrain import pretrain
+from genomix.train.masked import MaskedBatches
+from genomix.train.pretrain import PretrainResult, pretrain
 from genomix.train.run import train
 
 MASKING = MaskingSettings(share=0.3, span=2, word=2)
@@ -70,13 +72,13 @@ def run_pretraining(dataset, folder, *, resume=False, **changes):
     return pretrain(dataset, TOKENIZER, MODEL, settings, folder, masking=MASKING, division=division, resume=resume)
 
 
-def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=3, strand="forward", substitutions=0.0, max_tokens=128):
+def masked_batches(dataset, *, tokenizer=TOKENIZER, patch=3, strand="forward", substitutions=0.0, max_tokens=128, masking=MASKING):
     return MaskedBatches(
         dataset,
         np.arange(len(dataset)),
         build_tokenizer(tokenizer),
         AugmentSettings(substitutions=substitutions),
-        MASKING,
+        masking,
         patch=patch,
         strand=strand,
         max_tokens=max_tokens,
@@ -163,9 +165,66 @@ def test_the_loss_is_the_cross_entropy_of_the_hidden_words():
     logits = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
     words = torch.tensor([[1, 2, -1, -1, -1, 0], [-1, -1, 3, 3, -1, -1]])
     scores = torch.log_softmax(logits, 1)
-    expected = -(scores[0, 1, 0] + scores[0, 2, 0] + scores[0, 0, 2] + 2 * scores[1, 3, 1]) / 5
-    assert HiddenWordLoss()(logits, words) == pytest.approx(float(expected), rel=1e-6)
-    assert HiddenWordLoss()(logits, torch.full((2, 6), -1)) == 0
+    expected = torch.tensor([[-scores[0, 1, 0] - scores[0, 2, 0], 0, -scores[0, 0, 2]], [0, -2 * scores[1, 3, 1], 0]])
+    assert torch.allclose(unlikely(logits, words.view(2, 3, 2)), expected, rtol=1e-6)
+
+
+def a_batch(*, hidden=True):
+    """Three records, and the words that are asked for at some of their positions."""
+    generator = torch.Generator().manual_seed(2)
+    tokens, lengths = torch.randint(0, 64, (3, 240), generator=generator), torch.tensor([240, 230, 233])
+    words = torch.randint(0, 16, (3, 80, 3), generator=generator)
+    words[torch.rand(3, 80, generator=generator) < (0.7 if hidden else 2)] = -1
+    return tokens, lengths, torch.tensor([False, True, False]), words.view(3, 240)
+
+
+def a_reconstructor(chunk):
+    torch.manual_seed(3)
+    network = Reconstructor(MODEL.model_copy(update={"max_tokens": 240}), 65, torch.full((16,), 1 / 16))
+    network.chunk = chunk
+    return network
+
+
+def gradients(network, loss):
+    network.zero_grad()
+    loss.backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
+
+
+def test_only_hidden_positions_answer_and_some_at_a_time_with_the_loss_of_all():
+    network, (tokens, lengths, circular, words) = a_reconstructor(chunk=7), a_batch()
+    logits = network.head(network.network.body(tokens, network.network.positions(lengths), circular))
+    of_all = unlikely(logits, words.view(3, 80, 3)).sum(1)
+    answers = []
+    network.head.register_forward_hook(lambda *seen: answers.append(seen[2].shape[2]))
+    losses = network(tokens, lengths, circular, words)
+    assert torch.allclose(losses, of_all, rtol=1e-5)
+    asked = int((words.view(3, 80, 3) >= 0).any(2).sum())
+    assert max(answers) == 7
+    assert asked <= sum(answers) <= asked + 1
+    expected, found = gradients(network, of_all.sum()), gradients(network, losses.sum())
+    assert expected.keys() == found.keys()
+    assert all(torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-4) for name, gradient in expected.items())
+
+
+def test_recomputed_gradients_are_the_same_bit_for_bit():
+    network, batch = a_reconstructor(chunk=7), a_batch()
+    kept = gradients(network, network(*batch).sum())
+    network.network.recompute = True
+    answers = []
+    network.head.register_forward_hook(lambda *_: answers.append(torch.is_grad_enabled()))
+    again = gradients(network, network(*batch).sum())
+    assert kept.keys() == again.keys()
+    assert all(torch.equal(again[name], gradient) for name, gradient in kept.items())
+    asked = int((batch[3].view(3, 80, 3) >= 0).any(2).sum())
+    assert len(answers) >= 2 * (asked // 7), "the head's answers too are computed again"
+
+
+def test_where_nothing_is_hidden_the_loss_is_0_and_so_are_the_gradients():
+    network = a_reconstructor(chunk=7)
+    losses = network(*a_batch(hidden=False))
+    assert torch.equal(losses, torch.zeros(3))
+    assert not any(gradient.any() for gradient in gradients(network, losses.sum()).values())
 
 
 def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
@@ -177,9 +236,22 @@ def test_an_untrained_network_guesses_the_overall_composition(unlabelled):
     for batch in (part for parts in batches.epoch(0) for part in parts):
         words = int((batch.labels >= 0).sum())
         with torch.no_grad():
-            total += float(HiddenWordLoss()(network(batch.tokens, batch.lengths, batch.circular), batch.labels)) * words
+            total += float(network(batch.tokens, batch.lengths, batch.circular, batch.labels).sum())
         asked += words
-    assert total / asked == pytest.approx(composition_losses(batches, frequencies)["overall"], rel=1e-4)
+    assert total / asked == pytest.approx(guess(batches, frequencies).mean("overall"), rel=1e-4)
+
+
+def test_a_sample_of_many_records_is_of_all_files_and_drawn_by_the_seed(tmp_path):
+    rng = random.Random(0)
+    files = [write_fasta(tmp_path / f"{gc}.fa", {f"{gc}_{i}": random_sequence(rng, 300, gc=gc) for i in range(60)}) for gc in (0.2, 0.8)]
+    dataset = preprocess([str(file) for file in files], PreprocessSettings(), tmp_path / "dataset")
+    batches = masked_batches(dataset)
+    whole, sample = word_frequencies(batches), word_frequencies(batches, most_records=40)
+    assert sample.reshape(4, 4).sum(1) == pytest.approx(whole.reshape(4, 4).sum(1), abs=0.08)
+    assert (sample == word_frequencies(masked_batches(dataset), most_records=40)).all()
+    batches.seed = 2
+    assert (sample != word_frequencies(batches, most_records=40)).any()
+    assert (whole == word_frequencies(batches)).all()
 
 
 def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
@@ -189,9 +261,77 @@ def test_the_record_s_own_composition_is_better_where_records_differ(tmp_path):
     }
     dataset = preprocess([str(write_fasta(tmp_path / "a.fa", sequences))], PreprocessSettings(), tmp_path / "dataset")
     batches = masked_batches(dataset)
-    losses = composition_losses(batches, word_frequencies(batches))
-    assert losses["overall"] == pytest.approx(np.log(8) + 0.2, abs=0.3)
-    assert losses["own_record"] < losses["overall"] - 0.3
+    guesses = guess(batches, word_frequencies(batches))
+    assert guesses.mean("overall") == pytest.approx(np.log(8) + 0.2, abs=0.3)
+    assert guesses.mean("own_record") < guesses.mean("overall") - 0.3
+
+
+@pytest.mark.parametrize("strand", ["forward", "both"])
+def test_what_guesses_by_bases_gives_every_word_its_share(strand, unlabelled):
+    batches = masked_batches(unlabelled, strand=strand)
+    frequencies = word_frequencies(batches)
+    ways = guessing._by_bases(unlabelled.codes(0), frequencies, batches)
+    assert len(ways) == (
+        3 if strand == "forward" else 6
+    )  # of bases and of pairs, as words have two, and the overall words with the record's bases
+    assert [np.exp(way).sum() for way in ways] == pytest.approx([1] * len(ways))
+    codes = unlabelled.codes(0)
+    after_a = np.bincount(codes[1:][codes[:-1] == 0], minlength=4) + 4 * (np.bincount(codes, minlength=4) + 1) / (len(codes) + 4)
+    assert np.exp(ways[1]).reshape(4, 4)[0] == pytest.approx(after_a / after_a.sum() * (np.bincount(codes)[0] + 1) / (len(codes) + 4))
+
+
+def test_a_network_that_knows_each_record_s_gc_content_has_learnt_no_more_than_composition(tmp_path):
+    rng = random.Random(4)
+    contents = [rng.uniform(0.2, 0.8) for _ in range(40)]
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 900, gc=gc) for i, gc in enumerate(contents)})
+    dataset = preprocess([str(fasta)], PreprocessSettings(), tmp_path / "dataset")
+    batches = masked_batches(dataset, tokenizer=TokenizerSettings(k=3), patch=12, strand="both", max_tokens=4096, masking=MaskingSettings())
+    guesses = guess(batches, word_frequencies(batches))
+    known = []
+    for record, gc in enumerate(contents):
+        codes, hidden, ring = batches.masked(record, 0)
+        words = batches.words(codes, hidden, ring=ring)
+        strong = sum((words[words >= 0] // 4**place % 4) % 3 != 0 for place in range(4))  # C and G are 1 and 2
+        known.append(-float((strong * np.log(gc / 2) + (4 - strong) * np.log((1 - gc) / 2)).sum()))
+    lead, chance = guesses.lead(np.array(known))
+    assert guesses.per_word(np.array(known)) < guesses.mean("own_record") - 0.02
+    assert abs(lead) < 0.01
+    assert lead < 2 * chance
+
+
+def test_a_lead_counts_when_it_is_more_than_chance_among_the_records():
+    rng = np.random.default_rng(0)
+    asked = np.full(50, 100)
+    best = rng.normal(500, 20, 50)
+    guesses = Guesses(asked, {"overall": best + 10, "own_record": best, "own_bases": best + 3})
+    differences = rng.normal(2, 10, 50)
+    lead, chance = guesses.lead(best - differences)
+    assert lead == pytest.approx(differences.mean() / 100)
+    assert chance == pytest.approx(2.01 * differences.std(ddof=1) / np.sqrt(50) / 100, rel=1e-3)
+    assert Guesses(asked[:1], {"overall": best[:1]}).lead(best[:1] - 5) == (pytest.approx(0.05), None)
+
+
+@pytest.mark.parametrize(
+    ("lead", "chance", "records", "said"),
+    [
+        (0.02, 0.01, 18, "+0.0200 ± 0.0100 against the best of those below: more is learnt than composition"),
+        (
+            0.01,
+            0.02,
+            18,
+            "+0.0100 ± 0.0200 against the best of those below: no more than composition is learnt, as far as 18 held-out records tell",
+        ),
+        (
+            0.02,
+            None,
+            1,
+            "+0.0200 against the best of those below: no more than composition is learnt, as far as a single held-out record tells",
+        ),
+    ],
+)
+def test_the_verdict_says_how_sure_it_is(lead, chance, records, said):
+    result = PretrainResult(4, loss=5.0, overall=5.2, own_record=5.1, own_bases=5.02, lead=lead, chance=chance, records=records)
+    assert result.summary()[0].endswith(said)
 
 
 def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
@@ -199,7 +339,7 @@ def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
     network = Reconstructor(model, 65, torch.full((16,), 1 / 16))
     tokens = torch.randint(0, 64, (3, 66))
     words = torch.randint(0, 16, (3, 66))
-    HiddenWordLoss()(network(tokens, torch.full((3,), 66), torch.zeros(3, dtype=torch.bool)), words).backward()
+    network(tokens, torch.full((3,), 66), torch.zeros(3, dtype=torch.bool), words).sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     kept = {name.removeprefix("network.") for name in network.state_dict() if name.startswith("network.")}
     rest = Classifier(model, 65, 2).state_dict().keys() - kept
@@ -211,18 +351,24 @@ def test_every_part_of_the_body_is_trained_and_nothing_else_is_kept():
 
 def test_it_learns_more_than_composition_and_says_so(pretrained):
     folder, result = pretrained
-    assert result.loss < min(result.overall, result.own_record) - 0.2
+    assert result.loss < min(result.overall, result.own_record, result.own_bases) - 0.2
+    assert result.lead == pytest.approx(min(result.overall, result.own_record, result.own_bases) - result.loss, abs=1e-6)
+    assert 0 < result.chance < result.lead
     assert "more is learnt than composition" in result.summary()[0]
     rows = [row for row in read_history(folder / "metrics.jsonl") if row["event"] == "validation"]
     assert min(row["loss"] for row in rows) == result.loss
     description = json.loads((folder / "model" / "model.json").read_text())
     assert (description["kind"], description["classes"]) == ("pretrained", [])
     assert description["pretraining"]["own_record"] == result.own_record
+    assert f"The lead on the best of these: {result.lead:.4f} ± {result.chance:.4f}" in model_card(description)
+    for name in ("own_bases", "lead", "chance", "records"):  # which models of earlier versions lack
+        del description["pretraining"][name]
+    assert f"of the record itself to {result.own_record:.4f}." in model_card(description)
 
 
 def test_what_is_not_learnt_is_said_too(unlabelled, tmp_path):
     result = run_pretraining(unlabelled, tmp_path, steps=1)
-    assert "nothing is learnt that composition does not tell" in result.summary()[0]
+    assert "no more than composition is learnt, as far as 6 held-out records tell" in result.summary()[0]
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path, monkeypatch):
@@ -287,6 +433,23 @@ def test_near_duplicates_are_held_out_together_and_a_split_is_kept(tmp_path):
     learning, held_out = pretraining_split(labelled, SplitSettings())
     assert set(labelled.indices("test")).isdisjoint([*learning, *held_out])
     assert (learning == labelled.indices("train")).all()
+
+
+def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp_path, capsys, monkeypatch):
+    rng = random.Random(1)
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 300, gc=0.5) for i in range(30)})
+    folder, drawn = tmp_path / "dataset", []
+    assert main(["preprocess", str(fasta), "-o", str(folder)]) == 0
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, division, **__: drawn.append(division) or PretrainResult(2))
+    for number, options in enumerate((["--seed", "1"], ["--seed", "2"], ["--seed", "2", "--set", "data.split.fractions=[0.6, 0.4, 0]"])):
+        assert main(["pretrain", str(folder), "-o", str(tmp_path / str(number)), *SMALL, *options]) == 0, capsys.readouterr().err
+    held_out = [records.tolist() for _, records in drawn]
+    assert held_out[0] != held_out[1]
+    assert [len(records) for records in held_out] == [5, 5, 12]
+    assert tomllib.loads((tmp_path / "1" / "run.toml").read_text())["data"]["split"]["seed"] == 2
+    assert main(["pretrain", str(folder), "-o", str(tmp_path / "group"), *SMALL, "--set", "data.split.method=group"]) == 2
+    assert "the split method group needs labelled data" in capsys.readouterr().err
+    assert not (tmp_path / "group").exists()
 
 
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):

@@ -24,6 +24,7 @@ def pretraining_split(dataset: Dataset, settings: SplitSettings) -> tuple[np.nda
     """
     if dataset.info["split"] is not None:
         return dataset.indices("train"), dataset.indices("validation")
+    require_method(dataset, settings)
     groups = _groups(dataset, settings)
     if int(groups.max()) == 0:
         _log.warning("no records to hold out, as all are near-duplicates of each other: nothing will be known of what was learnt")
@@ -34,11 +35,15 @@ def pretraining_split(dataset: Dataset, settings: SplitSettings) -> tuple[np.nda
     return np.flatnonzero(sides == TRAIN), np.flatnonzero(sides == VALIDATION)
 
 
+def require_method(dataset: Dataset, settings: SplitSettings) -> None:
+    """Raise the UsageError that `pretraining_split` would raise."""
+    if dataset.info["split"] is None and settings.method not in {None, "cluster", "stratified"}:
+        raise UsageError(f"the split method {settings.method} needs labelled data", hint="pretraining holds out by cluster, or stratified")
+
+
 def _groups(dataset: Dataset, settings: SplitSettings) -> np.ndarray:
     """int64 [record]: records of one number stay together."""
     if settings.method == "stratified":
         return np.arange(len(dataset))
-    if settings.method not in {None, "cluster"}:
-        raise UsageError(f"the split method {settings.method} needs labelled data", hint="pretraining holds out by cluster, or stratified")
     places = dataset.records["offset"].to_numpy(np.int64), dataset.lengths
     return find_clusters(sketch_records(dataset.folder / BASES_FILE, *places), settings.similarity)

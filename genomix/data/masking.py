@@ -4,6 +4,8 @@ Bases are hidden, not tokens. A hidden base has the code of a letter that is non
 whatever k and stride: neighbouring k-mers, which share k - 1 bases with a hidden one, can't give it away.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +27,19 @@ class MaskingSettings(BaseModel):
     """Positions hidden in a row; a position is `model.patch` tokens."""
     word: int = Field(default=4, ge=1, le=LONGEST_WORD)
     """Bases of the words whose frequencies in a hidden position are guessed; shorter where a position has fewer bases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """These settings for networks whose positions have `cell` bases."""
+
+    settings: MaskingSettings
+    cell: int
+
+    @property
+    def word(self) -> int:
+        """Bases of the words that are asked for."""
+        return min(self.settings.word, self.cell)
 
 
 def hide_spans(codes: np.ndarray, rng: np.random.Generator, settings: MaskingSettings, cell: int) -> np.ndarray:

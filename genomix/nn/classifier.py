@@ -144,7 +144,7 @@ class Classifier(nn.Module):
     ) -> Float[Tensor, "batch feature"]:
         """What the head decides by. Records of a batch do not meet before the head, so an update's records may come here in parts."""
         positions = self.positions(lengths)
-        return self._stage(self.pooling, self.body(tokens, positions, circular), positions)
+        return self.stage(self.pooling, self.body(tokens, positions, circular), positions)
 
     def positions(self, lengths: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """How many positions so many tokens make."""
@@ -157,14 +157,19 @@ class Classifier(nn.Module):
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
         """The last block's hidden layer; `positions` counts each record's patches."""
-        hidden = self._stage(self._first_hidden, tokens, positions, circular)
+        hidden = self.stage(self._first_hidden, tokens, positions, circular)
         for block in self.blocks:
-            hidden = self._stage(block, hidden, positions, circular)
+            hidden = self.stage(block, hidden, positions, circular)
         return hidden
 
-    def _stage(self, stage: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def stage(self, stage: Callable[..., Tensor], *inputs: Tensor, random: bool = True) -> Tensor:
+        """What the stage gives; with `recompute` only its inputs are kept for the backward pass.
+
+        Args:
+            random: whether it draws random numbers, which must be the same when it is computed again.
+        """
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(stage, *inputs, use_reentrant=False)
+            return checkpoint(stage, *inputs, use_reentrant=False, preserve_rng_state=random)
         return stage(*inputs)
 
     def _first_hidden(self, tokens: Tensor, positions: Tensor, circular: Tensor) -> Float[Tensor, "batch channel position"]:

@@ -9,18 +9,23 @@ from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.embedding import PatchEmbedding
 from genomix.nn.layers import ChannelNorm, Perceptron
 
+_SCORES_AT_ONCE = 1 << 19
+"""Of words at positions: 2 MiB, which bounds what the head works with for records of any length, and is enough for a GPU to be busy."""
+
 
 class Reconstructor(nn.Module):
-    """Scores of every word at every position.
+    """How unlikely it finds the words that are hidden from it.
 
-    A position stands for a patch of tokens, so it answers with one distribution: how often each word occurs in its patch.
+    A position stands for a patch of tokens, so it answers with one distribution: how often each word occurs in its patch. Only positions that are asked for
+    answer, a chunk of them at a time, since the scores of all words are far more numbers than the body has channels.
 
     Args:
         vocabulary: token ids run from 0 to vocabulary - 1; -1 is padding.
         frequencies: of the words, float [word]; the head starts with these at every position.
 
     Attributes:
-        network: a classifier without what comes after its body.
+        network: a classifier without what comes after its body; where it computes its stages again in the backward pass, so does the head each chunk.
+        chunk: positions that answer at once.
     """
 
     def __init__(self, settings: ModelSettings, vocabulary: int, frequencies: Float[Tensor, " word"]) -> None:
@@ -31,6 +36,7 @@ class Reconstructor(nn.Module):
         hidden, guess = 2 * settings.channels, len(frequencies)
         perceptron = Perceptron(settings.channels, hidden, guess)
         self.head, last = nn.Sequential(ChannelNorm(settings.channels), perceptron), perceptron.last
+        self.chunk = max(1, _SCORES_AT_ONCE // guess)
         nn.init.normal_(last.weight, std=0.1 / hidden**0.5)
         with torch.no_grad():
             last.bias.copy_(frequencies.log())
@@ -44,21 +50,31 @@ class Reconstructor(nn.Module):
         tokens: Int[Tensor, "batch token"],
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
-    ) -> Float[Tensor, "batch word position"]:
-        """Logits; the arguments are those of `Classifier`."""
-        return self.head(self.network.body(tokens, self.network.positions(lengths), circular))
-
-
-class HiddenWordLoss(nn.Module):
-    """Mean negative log-likelihood of the hidden words, in nats a word: the cross-entropy of each patch's word frequencies, weighted by its words."""
-
-    def forward(self, logits: Float[Tensor, "batch word position"], words: Int[Tensor, "batch base"]) -> Float[Tensor, ""]:
-        """The loss; 0 where nothing is hidden.
+        words: Int[Tensor, "batch base"],
+    ) -> Float[Tensor, " batch"]:
+        """The sum over each record's hidden words of their negative log-likelihoods, in nats: 0 where nothing is hidden.
 
         Args:
+            tokens: these three are those of `Classifier`.
             words: the word that starts at each base, -1 where none is asked for; the same number of bases for each position.
         """
-        asked = words.view(len(words), logits.shape[2], -1)
-        wanted = asked >= 0
-        likelihood = F.log_softmax(logits, dim=1).transpose(1, 2).gather(2, asked.clamp(min=0))
-        return -likelihood.masked_fill(~wanted, 0).sum() / wanted.sum().clamp(min=1)
+        hidden = self.network.body(tokens, self.network.positions(lengths), circular).transpose(1, 2)
+        words = words.view(*hidden.shape[:2], -1)
+        asked = (words >= 0).any(2)
+        asked[0, 0] = True  # so that there is an answer, and a gradient of 0, also where nothing is hidden
+        answers = zip(hidden[asked].split(self.chunk), words[asked].split(self.chunk), strict=True)
+        found = torch.cat([self.answer(*chunk) for chunk in answers])
+        return found.new_zeros(asked.shape).masked_scatter(asked, found).sum(1)
+
+    def answer(self, hidden: Float[Tensor, "position channel"], words: Int[Tensor, "position base"]) -> Float[Tensor, " position"]:
+        """What a chunk of positions adds to the sum."""
+        return self.network.stage(self._unlikely, hidden, words, random=False)
+
+    def _unlikely(self, hidden: Tensor, words: Tensor) -> Tensor:
+        return unlikely(self.head(hidden.T[None].contiguous()), words[None])[0]
+
+
+def unlikely(logits: Float[Tensor, "batch word position"], words: Int[Tensor, "batch position base"]) -> Float[Tensor, "batch position"]:
+    """The negative log-likelihood of each position's words: the cross-entropy of its word frequencies, times its words."""
+    likelihood = F.log_softmax(logits, dim=1).transpose(1, 2).gather(2, words.clamp(min=0))
+    return -likelihood.masked_fill(words < 0, 0).sum(2)

@@ -16,9 +16,11 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from genomix.data.masking import Hiding
 from genomix.nn.classifier import ModelSettings
 from genomix.planning.measure import Precision, Sample, Specimen, Way
 from genomix.planning.memory import LATER, SOONER, process_memory
+from genomix.planning.pretraining import PretrainingSpecimen
 
 WAYS: tuple[Way, ...] = ("prediction", "plain", "recomputed")
 
@@ -45,6 +47,19 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """Of the positions that pretraining's head answers for at once.
+
+    Attributes:
+        positions: of a record in which so many are asked for; what the head works with does not grow beyond them.
+        sizes: bytes that it works with on them, beside what it keeps.
+    """
+
+    positions: float
+    sizes: dict[Way, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """What a network needs on one device.
 
@@ -53,6 +68,7 @@ class Costs:
         numbers: that its weights and buffers are.
         heap: whether tensors lie in the process's heap, which has gaps; not on an accelerator.
         bases: bytes of main memory that a process takes when it has the libraries and the network, and one short record has been through; 0 for an accelerator.
+        chunk: what pretraining's head works with; None for a classifier.
     """
 
     settings: ModelSettings
@@ -60,6 +76,7 @@ class Costs:
     heap: bool
     bases: dict[Way, int]
     ways: dict[Way, Cost]
+    chunk: Chunk | None = None
 
     @property
     def resting(self) -> int:
@@ -78,7 +95,8 @@ class Costs:
         """
         cost, terms = self.ways[way], [self._terms(*part) for part in parts]
         held = sum(float(each @ cost.kept) for each in terms)
-        return self._with_gaps(held + max(float(each @ (cost.peak - cost.kept)) for each in terms), way)
+        worked_with = max(max(float(each @ (cost.peak - cost.kept)), self._of_chunk(each, way)) for each in terms)
+        return self._with_gaps(held + worked_with, way)
 
     def prediction(self, part: Part) -> int:
         """Most bytes that a batch adds in prediction."""
@@ -98,6 +116,9 @@ class Costs:
             return self.prediction((1, tokens)) if way == "prediction" else self.update([(1, tokens)], way)
 
         return bisect_right(range(1, _LONGEST), memory, key=need)
+
+    def _of_chunk(self, each: np.ndarray, way: Way) -> float:
+        return 0.0 if self.chunk is None else self.chunk.sizes[way] * min(1.0, each[1] / self.chunk.positions)
 
     def _with_gaps(self, size: float, way: Way) -> int:
         fraction, most = _GAPS[way] if self.heap else (0.0, 0)
@@ -125,33 +146,52 @@ def measured_costs(
     *,
     ways: tuple[Way, ...] = WAYS,
     timed: bool = False,
+    hiding: Hiding | None = None,
 ) -> Costs:
     """Run a network of these settings on three short records, and fit. Random numbers elsewhere are not touched.
 
     Args:
         vocabulary: see `Classifier`.
         timed: measure seconds too.
+        hiding: of pretraining, whose network and loss are measured then; None for a classifier.
     """
-    return _measured(settings.model_dump_json(), vocabulary, device, precision, ways, timed=timed)
+    return _measured(settings.model_dump_json(), vocabulary, device, precision, ways, timed=timed, hiding=hiding)
 
 
 @lru_cache(maxsize=16)
 def _measured(
-    settings_json: str, vocabulary: int, device: torch.device, precision: Precision, ways: tuple[Way, ...], *, timed: bool
+    settings_json: str,
+    vocabulary: int,
+    device: torch.device,
+    precision: Precision,
+    ways: tuple[Way, ...],
+    *,
+    timed: bool,
+    hiding: Hiding | None,
 ) -> Costs:
     settings = ModelSettings.model_validate_json(settings_json)
     most = min(_TIMED_POSITIONS if timed else _POSITIONS, -(-settings.max_tokens // settings.patch))
     lengths = [settings.patch * positions for positions in sorted({max(1, most // 4), max(1, most // 2), most})]
     samples: dict[Way, list[Sample]] = {way: [] for way in ways}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        specimen = Specimen(settings, vocabulary, device, precision)
+        specimen = (
+            PretrainingSpecimen(settings, vocabulary, device, precision, hiding=hiding)
+            if hiding
+            else Specimen(settings, vocabulary, device, precision)
+        )
         bases: dict[Way, int] = {}
         for tokens in lengths:
             for way in ways:  # prediction first: training loads more
                 samples[way].append(specimen.sample(tokens, way, timed=timed))
                 bases.setdefault(way, process_memory() if device.type == "cpu" else 0)
+        chunk = _chunk(specimen, ways) if isinstance(specimen, PretrainingSpecimen) else None
     numbers = sum(tensor.numel() for tensor in specimen.network.state_dict().values())
-    return Costs(settings, numbers, device.type == "cpu", bases, {way: _fitted(settings, found) for way, found in samples.items()})
+    return Costs(settings, numbers, device.type == "cpu", bases, {way: _fitted(settings, found) for way, found in samples.items()}, chunk)
+
+
+def _chunk(specimen: PretrainingSpecimen, ways: tuple[Way, ...]) -> Chunk:
+    sizes: dict[Way, int] = {way: specimen.chunk_bytes(way) for way in ways if way != "prediction"}
+    return Chunk(specimen.chunk / specimen.hiding.settings.share, sizes)
 
 
 def _fitted(settings: ModelSettings, samples: list[Sample]) -> Cost:

@@ -8,14 +8,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.profiler import profile, record_function
 
 from genomix.nn.classifier import Classifier, ModelSettings
@@ -50,41 +51,64 @@ class Specimen:
 
     Args:
         vocabulary: see `Classifier`.
+
+    Attributes:
+        network: the one that is measured.
+        classifier: whose stages are computed again, the network itself or a part of it.
     """
 
+    network: nn.Module
+    classifier: Classifier
+
     def __init__(self, settings: ModelSettings, vocabulary: int, device: torch.device, precision: Precision) -> None:
-        self.network = Classifier(settings, vocabulary, classes=2)
         self.vocabulary, self.device, self.precision = vocabulary, device, precision
+        self.measured_on = device if device.type == "cuda" else torch.device("cpu")
+        self._make(settings)
+
+    def _make(self, settings: ModelSettings) -> None:
+        self.network = self.classifier = Classifier(settings, self.vocabulary, classes=2)
 
     def sample(self, tokens: int, way: Way, *, timed: bool) -> Sample:
-        measured_on = self.device if self.device.type == "cuda" else torch.device("cpu")
-        forward, backward = self._passes(tokens, way, measured_on)
-        if measured_on.type == "cuda":
-            backward(forward())  # the libraries take their work space at the first call, and keep it
-            self.network.zero_grad(set_to_none=True)
-            kept, peak = _cuda_bytes(forward, backward, self.device)
-        else:
-            kept, peak = _profiled_bytes(forward, backward)
+        kept, peak = self._bytes(*self._passes(tokens, way, self.measured_on))
         return Sample(tokens, kept, peak, self._seconds(tokens, way) if timed else None)
+
+    def _bytes(self, forward: Callable[[], Tensor], backward: Callable[[Tensor], object]) -> tuple[int, int]:
+        if self.measured_on.type != "cuda":
+            return profiled_bytes(forward, backward)
+        backward(forward())  # the libraries take their work space at the first call, and keep it
+        self.network.zero_grad(set_to_none=True)
+        return _cuda_bytes(forward, backward, self.device)
 
     def _passes(self, tokens: int, way: Way, device: torch.device) -> tuple[Callable[[], Tensor], Callable[[Tensor], object]]:
         """The two passes over one record: a forward pass gives a number, the backward pass takes it; prediction has no backward pass."""
-        network = self.network.to(device).train(way != "prediction")
-        network.recompute = way == "recomputed"
-        network.zero_grad(set_to_none=True)  # not within what is measured: its gradients would be counted as given back
+        self._set(way, device)
 
         def forward() -> Tensor:
             record = torch.randint(self.vocabulary, (1, tokens), dtype=torch.int32).to(device)
             lengths, circular = torch.tensor([tokens], device=device), torch.tensor([False], device=device)
-            with (
-                torch.inference_mode(way == "prediction"),
-                torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16" and way != "prediction"),
-            ):
-                if way == "prediction":
-                    return network(record, lengths, circular).sum()
-                return network.head(network.pooled(record, lengths, circular)).square().sum()  # composition is known before training
+            with self._as_in_use(way, device):
+                return self._number(record, lengths, circular, way)
 
         return forward, (lambda _: None) if way == "prediction" else torch.autograd.backward
+
+    def _set(self, way: Way, device: torch.device) -> None:
+        self.network.to(device).train(way != "prediction")
+        self.classifier.recompute = way == "recomputed"
+        self.network.zero_grad(set_to_none=True)  # not within what is measured: its gradients would be counted as given back
+
+    @contextmanager
+    def _as_in_use(self, way: Way, device: torch.device) -> Iterator[None]:
+        with (
+            torch.inference_mode(way == "prediction"),
+            torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16" and way != "prediction"),
+        ):
+            yield
+
+    def _number(self, record: Tensor, lengths: Tensor, circular: Tensor, way: Way) -> Tensor:
+        network = self.classifier
+        if way == "prediction":
+            return network(record, lengths, circular).sum()
+        return network.head(network.pooled(record, lengths, circular)).square().sum()  # composition is known before training
 
     def _seconds(self, tokens: int, way: Way) -> float:
         forward, backward = self._passes(tokens, way, self.device)
@@ -109,7 +133,7 @@ def _cuda_bytes(forward: Callable[[], Tensor], backward: Callable[[Tensor], obje
     return kept, torch.cuda.max_memory_allocated(device) - before
 
 
-def _profiled_bytes(forward: Callable[[], Tensor], backward: Callable[[Tensor], object]) -> tuple[int, int]:
+def profiled_bytes(forward: Callable[[], Tensor], backward: Callable[[Tensor], object]) -> tuple[int, int]:
     """Bytes held between the passes, and at most, in main memory."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read at the first use; else the profiler writes to stderr that it starts and stops
     with profile(use_kineto=True, profile_memory=True) as profiler:

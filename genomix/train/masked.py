@@ -1,6 +1,6 @@
 """Batches for pretraining: records with spans hidden, and in place of labels the words that are hidden; and their loss. With them the loop is training's own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from genomix.data.augment import AugmentSettings, substitute
 from genomix.data.batches import Batch, TrainingBatches, collate, similar_lengths, tokenize
-from genomix.data.frequencies import complement_order, kmer_counts
-from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
+from genomix.data.masking import Hiding, MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.store import Dataset
-from genomix.nn.reconstruction import HiddenWordLoss, Reconstructor
+from genomix.nn.reconstruction import Reconstructor
 from genomix.processes import Processes
 from genomix.tokenizers import Tokenizer
 from genomix.train.exchange import summed
@@ -44,8 +43,8 @@ class MaskedBatches(TrainingBatches):
     ) -> None:
         super().__init__(dataset, indices, tokenizer, augmenting.model_copy(update={"substitutions": 0.0}), **sizes)
         self.masking, self.substitutions = masking, augmenting.substitutions
-        self.cell = patch * tokenizer.stride
-        self.word = min(masking.word, self.cell)
+        self.hiding = Hiding(masking, cell=patch * tokenizer.stride)
+        self.cell, self.word = self.hiding.cell, self.hiding.word
 
     def masked(self, record: int, epoch: int, repeat: int = 0) -> tuple[np.ndarray, np.ndarray, bool]:
         """A record's base codes as they are, which of them are hidden (bool), and whether its ends are joined."""
@@ -91,7 +90,7 @@ class MaskedUpdate(nn.Module):
 
     def __init__(self, network: Reconstructor, processes: Processes = ALONE) -> None:
         super().__init__()
-        self.network, self.loss, self.processes = network, HiddenWordLoss(), processes
+        self.network, self.processes = network, processes
 
     def forward(self, parts: Sequence[Batch], _composition: None, _seed: int | None = None) -> Tensor:
         asked = sum(int((part.labels >= 0).sum()) for part in parts)
@@ -106,40 +105,4 @@ class MaskedUpdate(nn.Module):
 
     def total(self, parts: Sequence[Batch]) -> Tensor:
         """The sum over the hidden words of these parts."""
-        losses = [
-            self.loss(self.network(part.tokens, part.lengths, part.circular), part.labels) * (part.labels >= 0).sum() for part in parts
-        ]
-        return torch.stack(losses).sum()
-
-
-def word_frequencies(batches: MaskedBatches, *, most_records: int = 4096) -> np.ndarray:
-    """How often each word occurs in these records, float64 [word]; none is 0, and a word is as frequent as its reverse complement where both strands are read."""
-    counts = np.ones(4**batches.word)
-    for record in batches.indices[:most_records]:
-        counts += kmer_counts(batches.dataset.codes(int(record)), batches.word)
-    if batches.strand == "both":
-        counts += counts[complement_order(batches.word)]
-    return counts / counts.sum()
-
-
-def composition_losses(batches: MaskedBatches, frequencies: np.ndarray) -> dict[str, float]:
-    """What guessing without a network comes to on the hidden words of epoch 0, in nats a word.
-
-    `overall`: every word as often as in the training records. `own_record`: as often as in what is shown of the record itself, with one word's worth of the
-    overall frequencies for every word that there is, so that none is impossible.
-    """
-    overall, own, asked = 0.0, 0.0, 0
-    for hidden, shown in _counts(batches):
-        mixed = (shown + len(frequencies) * frequencies) / (shown.sum() + len(frequencies))
-        overall -= float(hidden @ np.log(frequencies))
-        own -= float(hidden @ np.log(mixed))
-        asked += int(hidden.sum())
-    return {"overall": overall / max(1, asked), "own_record": own / max(1, asked)}
-
-
-def _counts(batches: MaskedBatches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each record the counts of the words that are hidden and of those that are shown whole, int64 [word]."""
-    for record in batches.indices:
-        codes, hidden, ring = batches.masked(int(record), 0)
-        words = batches.words(codes, hidden, ring=ring)
-        yield np.bincount(words[words >= 0], minlength=4**batches.word), kmer_counts(without_hidden(codes, hidden), batches.word)
+        return torch.stack([self.network(part.tokens, part.lengths, part.circular, part.labels).sum() for part in parts]).sum()

@@ -2,7 +2,7 @@
 
 Records meet only in the head, whose batch norm must see them together. So an update's parts are not done with one after the other: the graphs of all are kept
 until the backward pass, or, where that is too much, only what goes into each stage of the network, from which the backward pass computes a part's activations
-again, part after part. Then memory is that of one part, which the token budget bounds, and the gradients are the same.
+again, part after part. (Records of pretraining do not meet, and what goes into its head is kept likewise.) Then memory is that of one part, which the token budget bounds, and the gradients are the same.
 """
 
 import logging
@@ -20,6 +20,7 @@ from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
 from genomix.planning import SHARE, Costs, choose, free_memory, largest_update, measured_costs, return_freed_memory, shortage
 from genomix.processes import Processes, launched
+from genomix.train.masked import MaskedBatches
 from genomix.train.settings import TrainSettings
 
 _log = logging.getLogger(__name__)
@@ -132,7 +133,14 @@ def guard_memory(
     costs, memory = None, 0.0
     free = free_memory(device)
     if free is not None:
-        costs = measured_costs(classifier.settings, batches.tokenizer.vocabulary, device, settings.precision, ways=("plain", "recomputed"))
+        costs = measured_costs(
+            classifier.settings,
+            batches.tokenizer.vocabulary,
+            device,
+            settings.precision,
+            ways=("plain", "recomputed"),
+            hiding=batches.hiding if isinstance(batches, MaskedBatches) else None,
+        )
         memory = SHARE * min(processes.gather(free / (here if device.type == "cpu" else 1)))
         _lower_budget(costs, batches, settings, memory, records=-(-settings.max_records // processes.world))
     return MemoryGuard(

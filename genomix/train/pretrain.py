@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from genomix.nn.reconstruction import Reconstructor
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import read_body, require_fitting, save_body, start_body
 from genomix.train.devices import launch, processes_of
+from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import History
 from genomix.train.loop import fit
-from genomix.train.masked import MaskedBatches, MaskedUpdate, composition_losses, word_frequencies
+from genomix.train.masked import MaskedBatches, MaskedUpdate
 from genomix.train.provenance import begin_provenance, describe_run, training_summary, write_provenance
 from genomix.train.recipe import Recipe, decide
 from genomix.train.run import assemble
@@ -52,23 +53,37 @@ class PretrainResult:
         word: bases of a word.
         loss: on the held-out records, of the weights that were kept.
         overall: of guessing the composition of all training records.
-        own_record: of guessing the composition of what is shown of the record itself.
+        own_record: of guessing the words of what is shown of the record itself.
+        own_bases: of guessing by its bases, pairs or triplets.
+        lead: of the loss on the best of the three.
+        chance: what that may come to by chance; None where there is one record, too.
+        records: held out.
     """
 
     word: int
-    loss: float | None
-    overall: float | None
-    own_record: float | None
+    loss: float | None = None
+    overall: float | None = None
+    own_record: float | None = None
+    own_bases: float | None = None
+    lead: float | None = None
+    chance: float | None = None
+    records: int = 0
 
     def summary(self) -> list[str]:
         """Lines that say whether anything was learnt."""
-        if self.loss is None or self.overall is None or self.own_record is None:
+        if self.loss is None:
             return ["no record was held out, so nothing is known of what was learnt"]
-        best = min(self.overall, self.own_record)
-        verdict = "more is learnt than composition" if self.loss < best else "nothing is learnt that composition does not tell"
+        told = f"{self.records} held-out records tell" if self.records > 1 else "a single held-out record tells"
+        if self.lead is not None and self.chance is not None and self.lead > self.chance:
+            verdict = "more is learnt than composition"
+        else:
+            verdict = f"no more than composition is learnt, as far as {told}"
+        within = "" if self.chance is None else f" ± {self.chance:.4f}"
+        overall = f"guessing the composition of all training records: {self.overall:.4f}"
+        own = f"of what is shown of the record itself: {self.own_record:.4f}; of its bases, pairs or triplets: {self.own_bases:.4f}"
         return [
-            f"held-out loss {self.loss:.4f} nats a hidden {self.word}-mer, {best - self.loss:+.4f} against the better of the two below: {verdict}",
-            f"guessing the composition of all training records: {self.overall:.4f}; of what is shown of the record itself: {self.own_record:.4f}",
+            f"held-out loss {self.loss:.4f} nats a hidden {self.word}-mer, {self.lead:+.4f}{within} against the best of those below: {verdict}",
+            f"{overall}; {own}",
         ]
 
 
@@ -102,15 +117,15 @@ def pretrain(
     training.since = started
     if resume:
         resume_from_checkpoint(training)
-    naive = composition_losses(trial, frequencies) if len(held_out) else {}
-    _announce(network, batches, training, naive)
+    guesses = guess(trial, frequencies) if len(held_out) else None
+    _announce(network, batches, training, guesses)
     begin_provenance(training, folder, dataset)
     with History(
         folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
     ) as history:
-        fit(training, _validation(training, trial) if len(held_out) else None, history)
+        fit(training, _validation(training, trial, guesses) if guesses else None, history)
     network = training.kept()
-    result = PretrainResult(batches.word, training.progress.best_loss if naive else None, naive.get("overall"), naive.get("own_record"))
+    result = _result(training, trial, guesses) if guesses else PretrainResult(batches.word)
     content = _content(training, recipe, dataset, division, seconds=training.seconds) | {"pretraining": asdict(result)}
 
     def write() -> None:
@@ -183,35 +198,53 @@ def _prepare(
     )
 
 
-def _validation(training: Training, trial: MaskedBatches) -> Callable[[], dict[str, float]]:
+def _validation(training: Training, trial: MaskedBatches, guesses: Guesses) -> Callable[[], dict[str, float]]:
     """Reads the held-out records, always with the same bases hidden."""
 
-    network = training.average.module
-    assert isinstance(network, Reconstructor), "what pretraining trains"
-    update, processes = MaskedUpdate(network), training.processes
-
-    def read_share() -> list[tuple[float, int]]:
-        """Sum over the hidden words, and how many, of every `world`-th update: the same sums that one process alone would make."""
-        found = []
-        with torch.inference_mode():
-            for parts in islice(trial.epoch(0), processes.rank, None, processes.world):
-                moved = [part.to(training.fabric.device) for part in parts]
-                found.append((float(update.total(moved)), sum(int((part.labels >= 0).sum()) for part in moved)))
-        return found
-
     def read() -> dict[str, float]:
-        total, asked = 0.0, 0
-        for together in zip_longest(*processes.share(read_share), fillvalue=(0.0, 0)):
-            for part, words in together:
-                total, asked = total + part, asked + words
-        if not np.isfinite(total):
+        loss = guesses.per_word(_losses(training, trial))
+        if not np.isfinite(loss):
             raise FloatingPointError("the network's scores are not finite")
-        return {"loss": total / max(1, asked)}
+        return {"loss": loss}
 
     return read
 
 
-def _announce(network: Reconstructor, batches: MaskedBatches, training: Training, naive: dict[str, float]) -> None:
+def _losses(training: Training, trial: MaskedBatches) -> np.ndarray:
+    """Of the averaged network, summed over each record's hidden words: float64 [record]."""
+    network, processes = training.average.module, training.processes
+    assert isinstance(network, Reconstructor), "what pretraining trains"
+
+    def read_share() -> dict[int, float]:
+        """Of every `world`-th update: the same sums that one process alone would make."""
+        found: dict[int, float] = {}
+        with torch.inference_mode():
+            for part in (part for parts in islice(trial.epoch(0), processes.rank, None, processes.world) for part in parts):
+                moved = part.to(training.fabric.device)
+                losses = network(moved.tokens, moved.lengths, moved.circular, moved.labels)
+                found |= dict(zip(part.records, losses.tolist(), strict=True))
+        return found
+
+    found = {record: loss for share in processes.share(read_share) for record, loss in share.items()}
+    return np.array([found[record] for record in trial.indices.tolist()])
+
+
+def _result(training: Training, trial: MaskedBatches, guesses: Guesses) -> PretrainResult:
+    """Of the weights to keep."""
+    lead, chance = guesses.lead(_losses(training, trial))
+    return PretrainResult(
+        word=trial.word,
+        loss=training.progress.best_loss,
+        overall=guesses.mean("overall"),
+        own_record=guesses.mean("own_record"),
+        own_bases=guesses.mean("own_bases"),
+        lead=lead,
+        chance=chance,
+        records=len(trial.indices),
+    )
+
+
+def _announce(network: Reconstructor, batches: MaskedBatches, training: Training, guesses: Guesses | None) -> None:
     _log.info(
         "pretraining %s parameters on %d records, %s bases: %d steps on %s",
         f"{sum(parameter.numel() for parameter in network.parameters()):,}",
@@ -220,8 +253,13 @@ def _announce(network: Reconstructor, batches: MaskedBatches, training: Training
         training.steps,
         training.fabric.device,
     )
-    if naive:
-        _log.info("to beat, in nats a hidden %d-mer: overall composition %.4f, the record's own %.4f", batches.word, *naive.values())
+    if guesses:
+        figures = (guesses.mean(name) for name in ("overall", "own_record", "own_bases"))
+        _log.info(
+            "to beat, in nats a hidden %d-mer: overall composition %.4f, the record's own words %.4f, its bases %.4f",
+            batches.word,
+            *figures,
+        )
 
 
 def _content(training: Training, recipe: Recipe, dataset: Dataset, division: Division, *, seconds: float) -> dict[str, Any]:
