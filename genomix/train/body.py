@@ -107,7 +107,8 @@ def start_body(
     if settings.embedding_start == "spectral" and not start_embedding(
         model, dataset, records, tokenizer, strand=strand, seed=settings.seed
     ):
-        _log.warning("embedding_start is spectral, which needs tokenizer.kind kmer, not canonical, of k up to 7: starting at random")
+        needs = "tokenizer.kind kmer, not canonical, of k up to 7" if len(records) > 1 else "two records to learn from"
+        _log.warning("embedding_start is spectral, which needs %s: starting at random", needs)
     return {}
 
 

@@ -2,7 +2,8 @@
 
 Records meet only in the head, whose batch norm must see them together. So an update's parts are not done with one after the other: the graphs of all are kept
 until the backward pass, or, where that is too much, only what goes into each stage of the network, from which the backward pass computes a part's activations
-again, part after part. (Records of pretraining do not meet, and what goes into its head is kept likewise.) Then memory is that of one part, which the token budget bounds, and the gradients are the same.
+again, part after part. (Records of pretraining do not meet, and what goes into its head is kept likewise.) Then memory is that of one part, which the
+token budget bounds, and the gradients are the same.
 """
 
 import logging

@@ -55,11 +55,12 @@ class Attention(nn.Module):
         self, like: Tensor, lengths: Int[Tensor, " batch"], circular: Bool[Tensor, " batch"]
     ) -> tuple[Float[Tensor, "batch 1 position pair"], Float[Tensor, "batch 1 position pair"]]:
         """Cosine and sine of each pair's angle at each position; the angles in float64, for positions in the millions."""
-        rates = torch.tensor(self.rates, dtype=torch.float64, device=like.device).expand(len(lengths), -1)
-        one_round = 2 * math.pi / lengths.double()[:, None]
-        rates = torch.where(circular[:, None], torch.round(rates / one_round) * one_round, rates)
-        angles = torch.arange(like.shape[2], device=like.device)[:, None] * rates[:, None, None]
-        return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
+        device = torch.device("cpu") if like.device.type == "mps" else like.device  # that has no float64
+        rates = torch.tensor(self.rates, dtype=torch.float64, device=device).expand(len(lengths), -1)
+        one_round = 2 * math.pi / lengths.to(device).double()[:, None]
+        rates = torch.where(circular.to(device)[:, None], torch.round(rates / one_round) * one_round, rates)
+        angles = torch.arange(like.shape[2], device=device)[:, None] * rates[:, None, None]
+        return angles.cos().to(like.dtype).to(like.device), angles.sin().to(like.dtype).to(like.device)
 
 
 def _turned(hidden: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
