@@ -24,7 +24,7 @@ INTERPRETED = os.environ["TRITON_INTERPRET"] == "1"
 if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("neither the interpreter nor a GPU", allow_module_level=True)
 
-from genomix.nn.ops.triton import fused  # noqa: E402 - it needs triton
+from genomix.nn.ops.triton import fused, probe  # noqa: E402 - it needs triton
 
 DEVICE = "cpu" if INTERPRETED else "cuda"
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
@@ -244,9 +244,10 @@ def test_a_mixer_is_fused_where_it_pays(fused_runs, settings, passes):
 
 
 @pytest.fixture
-def nothing_forced():
+def nothing_forced(monkeypatch):
     choice._has_triton.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
+    monkeypatch.setattr(choice, "_launch", lambda: probe.launch(torch.device(DEVICE)))
+    with pytest.MonkeyPatch.context() as patch:  # over before what the tests force is taken back
         patch.setattr(choice, "_forced", [])
         yield
     choice._has_triton.cache_clear()
@@ -267,6 +268,30 @@ def test_without_triton_the_gpu_runs_plain_torch_and_says_so_once(nothing_forced
     assert [record.message for record in caplog.records] == [
         "Triton is not installed: on the GPU links are mixed by plain torch, which is slower"
     ]
+
+
+def test_where_triton_fails_the_gpu_runs_plain_torch_and_says_why_once(nothing_forced, monkeypatch, caplog):
+    def fails():
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable\nor more")
+
+    monkeypatch.setattr(choice, "_launch", fails)
+    with caplog.at_level(logging.WARNING, "genomix"):
+        assert [choice.chosen("cuda"), choice.chosen("cuda")] == ["torch"] * 2
+    assert [record.message for record in caplog.records] == [
+        (
+            "Triton does not work here (Failed to find C compiler. Please specify via CC environment variable): "
+            "on the GPU links are mixed by plain torch, which is slower"
+        )
+    ]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_machine_without_a_gpu_is_where_triton_fails(monkeypatch, caplog):
+    choice._has_triton.cache_clear()
+    with caplog.at_level(logging.WARNING, "genomix"):
+        assert not choice._has_triton()
+    choice._has_triton.cache_clear()
+    assert caplog.text.count("Triton does not work here (") == 1
 
 
 def test_every_kernel_compiles_for_gpus_and_fits_into_them(tmp_path):

@@ -1,6 +1,6 @@
 """Which implementation runs on which kind of device, and how to ask for another.
 
-On a CPU it is compiled C where there is a compiler, on an NVIDIA GPU Triton where Triton is installed; plain torch everywhere else, and for what those two
+On a CPU it is compiled C where there is a compiler, on an NVIDIA GPU Triton where that runs a kernel; plain torch everywhere else, and for what those two
 can't do (C only whole factors and perceptrons in float32). `GENOMIX_NATIVE=0` leaves all to plain torch. `using` asks for one on all devices; Triton on a CPU
 needs its interpreter (`TRITON_INTERPRET=1`), which is for tests.
 """
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import Literal
+
+import torch
 
 from genomix.native import switched_off
 from genomix.nn.ops.native import compiled
@@ -55,7 +57,19 @@ def _available(name: Name) -> bool:
 
 @lru_cache(maxsize=1)
 def _has_triton() -> bool:
-    found = find_spec("triton") is not None
-    if not found:
+    if find_spec("triton") is None:
         _log.warning("Triton is not installed: on the GPU links are mixed by plain torch, which is slower")
-    return found
+        return False
+    try:
+        _launch()
+    except Exception as error:  # noqa: BLE001 - a missing compiler, header or driver, a GPU too old: each has a type of its own
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        _log.warning("Triton does not work here (%s): on the GPU links are mixed by plain torch, which is slower", why)
+        return False
+    return True
+
+
+def _launch() -> None:
+    from genomix.nn.ops.triton.probe import launch
+
+    launch(torch.device("cuda"))
