@@ -97,6 +97,24 @@ def test_a_changed_file_is_noticed(tmp_path):
     assert caught.value.where == str(tmp_path / "x.fa")
 
 
+def test_a_file_is_read_for_its_checksum_once_until_it_changes(tmp_path, monkeypatch):
+    read, digest = [], hashlib.file_digest
+
+    def counted(*words):
+        read.append(words)
+        return digest(*words)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    (tmp_path / "x.fa").write_bytes(FASTA)
+    found = load_manifest(manifest(tmp_path, one_source('path = "x.fa"')))
+    found.source_files()
+    found.verified_files()
+    assert len(read) == 1
+    (tmp_path / "x.fa").write_bytes(FASTA + b"A\n")
+    with pytest.raises(DataError, match="sha256"):
+        found.source_files()
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputMissing, match="named by a data manifest, but not there"):
         load_manifest(manifest(tmp_path, one_source('path = "x.fa"'))).source_files()

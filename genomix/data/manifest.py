@@ -22,6 +22,7 @@ import logging
 import os
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -205,5 +206,12 @@ def _download(url: str) -> Iterator[bytes]:
 
 
 def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _read_sha256(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _read_sha256(path: Path, *_status: int) -> str:
+    """Of a file in one state: a run asks several times, and the files may be large."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
