@@ -7,9 +7,10 @@ record gets the answer of a regression that was fitted without it and its relati
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -129,10 +130,7 @@ def fit_composition(
     partner = complement_order(k) if strand == "both" else np.arange(4**k)
     columns = distinct_kmers(k, strand)
     everything = np.arange(len(sample))
-
-    def shares(chosen: np.ndarray) -> np.ndarray:
-        return distinct_frequencies(dataset, chosen, k, strand)
-
+    shares = partial(distinct_frequencies, dataset, k=k, strand=strand)
     validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
     table = shares(np.concatenate([sample, validation]))
     labels = dataset.label_ids[np.concatenate([sample, validation])]
@@ -148,11 +146,9 @@ def fit_composition(
             if len(unseen) == 0 and kept is not everything:
                 continue
             features = _Features.of(form, table[kept])
-            [whole] = _fits(features(table[kept]), labels[kept], weights, (strength,))
-            for start in range(0, len(unseen), _ROWS_AT_ONCE):
-                some = unseen[start : start + _ROWS_AT_ONCE]
-                answers[some] = whole.logits(features(shares(some)))
-    _fill(model.composition, features, whole, columns, partner)
+            [regression] = _fits(features(table[kept]), labels[kept], weights, (strength,))
+            answers[unseen] = _answers(regression, features, unseen, shares)
+    _fill(model.composition, features, regression, columns, partner)  # the last, of the whole sample
     result = bounded(torch.from_numpy(answers))
     chosen = result[torch.from_numpy(sample), torch.from_numpy(labels[everything])]
     _log.info(
@@ -164,6 +160,12 @@ def fit_composition(
         -float(chosen.mean()),
     )
     return result
+
+
+def _answers(fit: _Fit, features: _Features, records: np.ndarray, shares: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Logits [record, class], with the frequencies of few records in memory at a time."""
+    parts = [fit.logits(features(shares(records[start : start + _ROWS_AT_ONCE]))) for start in range(0, len(records), _ROWS_AT_ONCE)]
+    return np.concatenate(parts) if parts else np.zeros((0, fit.classes), dtype=np.float32)
 
 
 def composition_memory(records: int, k: int, *, strands: int, classes: int) -> int:
