@@ -65,6 +65,7 @@ def evaluate(
         )
     labels = _labels(bundle, dataset, indices)
     elsewhere = _trained_elsewhere(bundle, dataset)
+    _warn_of_molecules(bundle, dataset)
     processes = processes or Processes()
     scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
     probabilities = split_probabilities(scorer, dataset, indices)
@@ -114,6 +115,18 @@ def _trained_elsewhere(bundle: Bundle, dataset: Dataset) -> bool:
         "the model was trained on another dataset: it may have seen these records, and baselines and similarity are of the training split of this one"
     )
     return True
+
+
+def _warn_of_molecules(bundle: Bundle, dataset: Dataset) -> None:
+    """The model reads all records as it has learnt to, whatever the dataset says of them."""
+    if bundle.circular != dataset.circular:
+        kinds = ("lines", "rings")
+        _log.warning(
+            "the model reads records as %s, and the dataset's are %s: they are read as %s",
+            *(kinds[circular] for circular in (bundle.circular, dataset.circular, bundle.circular)),
+        )
+    if bundle.strand == "both" and dataset.strand == "forward":
+        _log.warning("the model reads both strands, and the dataset's records have one that counts: both are read")
 
 
 def _independent(family: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:

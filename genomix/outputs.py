@@ -111,6 +111,18 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
             raise
 
 
+def require_writable(path: Path) -> None:
+    """Raises OutputError where `atomic_file` would, before the work whose result it is to be. The folder is made."""
+    with _reporting(path):
+        target = path.resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = _beside(target, "partial")
+        try:
+            probe.touch()
+        finally:
+            probe.unlink(missing_ok=True)
+
+
 def require_folder(path: Path) -> None:
     """Raises OutputError where something else than a folder is there."""
     if path.exists() and not path.is_dir():

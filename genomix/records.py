@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 BASES = "ACGT"
 OTHER = 4
 
-NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv-."
-"""Letters that are read: the IUPAC nucleotide codes, and the two gap symbols of an alignment (coded `OTHER`)."""
+NUCLEOTIDE_LETTERS = b"ACGTUNRYSWKMBDHVXacgtunryswkmbdhvx-."
+"""Letters that are read: the IUPAC nucleotide codes, X (what RepeatMasker and older programs mask with), and the two gap symbols of an alignment. All but bases
+are coded `OTHER`."""
 
 
 def _code_table() -> bytes:

@@ -277,6 +277,17 @@ def test_a_signal_to_end_leaves_nothing_half_written(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["one.fa", "pipe.fa"]
 
 
+def test_an_output_that_cannot_be_made_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("genomix.bundle.load_bundle", lambda *_, **__: pytest.fail("the work has begun"))
+
+    def read_only(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "touch", read_only)
+    assert main(["evaluate", "run", "dataset", "-o", str(tmp_path / "ev")]) == 73
+    assert "metrics.json: cannot write: Read-only file system" in capsys.readouterr().err
+
+
 def test_a_memory_that_is_no_amount(capsys):
     assert main(["plan", "--lengths", "1000", "--memory", "inf"]) == 2
     assert "--memory inf: expected a number of GiB" in capsys.readouterr().err

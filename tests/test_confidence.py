@@ -159,7 +159,25 @@ def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
 
     assert remark(0, 100) is remark(1, 33) is remark(2, 33) is remark(12, 1_000) is None
     assert "8 of 33 records" in remark(8, 33)
-    assert "40 of 1000 records" in remark(40, 1_000)
+    assert "60 of 1000 records" in remark(60, 1_000)
+
+
+@pytest.mark.parametrize(("validation", "records"), [(12, 1_000), (100, 10_000), (1_000, 10_000)])
+def test_records_like_the_validation_records_are_spoken_of_as_rarely_as_promised(validation, records):
+    """One run in a thousand; a binomial probability, which takes the validation records for the whole truth, spoke in up to a third of them."""
+    rng = np.random.default_rng(0)
+    spoken = 0
+    for _ in range(300):
+        distances = np.sort(rng.normal(size=validation))
+        decision = replace(decide(), reference=Novelty(np.eye(1), np.zeros((1, 1))), distances=distances)
+        spoken += decision.remark(ranks(rng.normal(size=records), distances)) is not None
+    assert spoken <= 3
+
+
+def test_a_set_begins_with_what_is_most_probable_for_the_balance_asked_for():
+    answer = decide(error=0.1, prior=np.array([0.02, 0.96, 0.02]))(np.array([0.5, 0.45, 0.05]), np.empty(0))
+    assert answer.labels == ("b", "a")
+    assert answer.probabilities[1] > answer.probabilities[0]
 
 
 def test_a_strand_that_nothing_was_calibrated_on_is_a_warning(run_folder, fasta, caplog):
@@ -494,6 +512,13 @@ def test_scores_on_another_dataset_than_the_model_s_own_are_said_to_be(run_folde
     other = small_dataset(tmp_path / "other", seed=5)
     assert evaluate(bundle, other, baselines=False, checks=False)["other_dataset"]
     assert "the model was trained on another dataset" in caplog.text
+    assert "the model reads records as" not in caplog.text
+
+
+def test_records_that_the_model_takes_for_another_kind_of_molecule_are_a_warning(run_folder, dataset, caplog):
+    bundle = replace(load_bundle(run_folder), circular=True)
+    evaluate(bundle, dataset, baselines=False, checks=False)
+    assert "the model reads records as rings, and the dataset's are lines: they are read as rings" in caplog.text
 
 
 def test_the_report_draws_risk_over_coverage_and_shows_the_sets():

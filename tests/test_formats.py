@@ -88,6 +88,8 @@ def test_two_compressed_files_put_together_are_one(tmp_path):
         (b">a\n\nAC\n\n\nGT\n\n", [("a", "", b"ACGT")]),
         (b">a\nAC GT\tA\n", [("a", "", b"ACGTA")]),
         (b">a\nacgtn\n", [("a", "", b"acgtn")]),
+        (b">a\nACXXgtx\n", [("a", "", b"ACXXgtx")]),
+        (b">a b\rc\nAC\rGT\n>d\rAC\nG\n", [("a", "b c", b"ACGT"), ("d", "AC", b"G")]),
         (b">a\nAC--GT..U\n", [("a", "", b"AC--GT..U")]),
         (b">\nAC\n> x y\nGG\n>\n", [("", "", b"AC"), ("", "x y", b"GG"), ("", "", b"")]),
         (b">a\n>b\nA\n>c", [("a", "", b""), ("b", "", b"A"), ("c", "", b"")]),
@@ -100,7 +102,7 @@ def test_two_compressed_files_put_together_are_one(tmp_path):
         (b"@a\n\n+\n\n@b\nAC\n+\nII\n\n", [("a", "", b""), ("b", "", b"AC")]),
         (b"@a\nAC\nGT\n+\nII\n@I\n", [("a", "", b"ACGT")]),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_odd_files_are_read_right(tmp_path, text, records):
     assert contents(written(tmp_path, text)) == [(*record, ordinal) for ordinal, record in enumerate(records, start=1)]

@@ -13,7 +13,7 @@ from sequence_files import EMBL, FASTA, GENBANK, bgzip, written, zstd
 from genomix.errors import DataError, InputMissing
 from genomix.formats import open_records
 
-LETTERS = "genomix reads nucleotides: ACGTU, NRYSWKMBDHV, and the gaps '-' and '.'"
+LETTERS = "genomix reads nucleotides: ACGTU, NRYSWKMBDHV, X, and the gaps '-' and '.'"
 PROTEIN = f"protein FASTA? {LETTERS}"
 FORMATS = "expected FASTA, FASTQ, GenBank or EMBL"
 BEGINNINGS = "FASTA begins with '>', FASTQ with '@', GenBank with LOCUS, EMBL with ID"

@@ -20,7 +20,7 @@ OUTCOMES = {
     "biopython/f002": (3, 1517),
     "biopython/f003.fa": "line 2, record 1 ('gi|3318709|pdb|1A91|'): found 'E', " + FOREIGN,
     "biopython/fa01": "line 2, record 1 ('AK1H_ECOLI/1-378'): found 'P', " + FOREIGN,
-    "biopython/flowers.pro.gz": "line 2, record 1 ('gi|2781234|pdb|1JLY|B'): found 'X', " + FOREIGN,
+    "biopython/flowers.pro.gz": "line 2, record 1 ('gi|2781234|pdb|1JLY|B'): found 'L', " + FOREIGN,
     "biopython/lavender.nu": (1, 550),
     "bowtie2/lambda_virus.fa": (1, 48_502),
     "htslib/auxf.fa": (1, 20),

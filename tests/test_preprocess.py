@@ -28,6 +28,8 @@ from genomix.data.splits import SplitSettings
 from genomix.data.store import Dataset
 from genomix.errors import DataError, OutputError, UsageError
 from genomix.records import decode_bases
+from genomix.tokenizers import TokenizerSettings
+from genomix.train.recipe import training_records
 
 STRATIFIED = SplitSettings(method="stratified")
 COMPLEMENT = str.maketrans("ACGTacgtNn", "TGCAtgcaNn")
@@ -312,8 +314,11 @@ def test_a_split_column_that_names_test_records_only():
     fasta("x.fa", {f"x{number}": bases(number) for number in range(8)})
     table = "id\tlabel\tsplit\n" + "".join(f"x{number}\t{'ab'[number % 2]}\ttest\n" for number in range(8))
     Path("t.tsv").write_text(table)
-    with pytest.raises(DataError, match="class 'a' has no record in train"):
-        made(["x.fa"], labels=LabelSettings(table="t.tsv"), split=SplitSettings(method="column"))
+    dataset = made(["x.fa"], labels=LabelSettings(table="t.tsv"), split=SplitSettings(method="column"))
+    assert dataset.records["split"].tolist() == ["test"] * 8
+    assert dataset.info["split"]["notes"] == ["the split column names test records only: a dataset to evaluate models on, not to train"]
+    with pytest.raises(DataError, match="no record is in the training split"):
+        training_records(dataset, TokenizerSettings())
 
 
 def test_a_named_split_column_means_that_it_is_used():

@@ -15,7 +15,7 @@ def test_every_byte_has_a_code():
 
 
 def test_the_letters_that_are_read():
-    iupac = "ACGTU" + "NRYSWKMBDHV"
+    iupac = "ACGTU" + "NRYSWKMBDHV" + "X"
     assert set(NUCLEOTIDE_LETTERS.decode()) == set(iupac + iupac.lower() + "-.")
 
 

@@ -32,7 +32,7 @@ def evaluate(
     from genomix.evaluate import METRICS_FILE, write_metrics
     from genomix.evaluate import evaluate as evaluate_model
     from genomix.metrics import summary_lines
-    from genomix.outputs import require_folder, require_free
+    from genomix.outputs import require_folder, require_free, require_writable
     from genomix.train.devices import joined
 
     if str(output) == "-":
@@ -40,6 +40,7 @@ def evaluate(
     if output is not None:
         require_folder(output)
         require_free(output / METRICS_FILE, force=force)
+        require_writable(output / METRICS_FILE)
     processes = joined(device.value)
     bundle, data = load_bundle(model, device=device.value), Dataset.open(dataset)
     metrics = evaluate_model(bundle, data, split=split.value, baselines=baselines, checks=checks, seed=seed, processes=processes)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtrc
+from scipy.special import gammaln
 
 from genomix.confidence.conformal import label_thresholds
 from genomix.confidence.novelty import Novelty, ranks
@@ -75,7 +75,8 @@ class Decision:
         inside = None if self.lowest is None else [int(label) for label in order if probabilities[label] >= self.lowest[label]]
         if self.ratio is not None:
             probabilities = reweighted(probabilities, self.ratio)
-            inside = inside and [label for label in inside if self.ratio[label] > 0]  # what can't be is in no set
+            possible = [label for label in inside or () if self.ratio[label] > 0]  # what can't be is in no set
+            inside = inside and sorted(possible, key=lambda label: -probabilities[label])
         novelty = self._novelty(features)
         best = inside[0] if inside is not None and len(inside) == 1 else int(probabilities.argmax())
         probability = float(probabilities[best])
@@ -96,9 +97,10 @@ class Decision:
         Args:
             novelties: of all the records that were answered.
         """
-        far = min(FAR, len(self.distances) / (len(self.distances) + 1))
+        validation = len(self.distances)
+        far = min(FAR, validation / (validation + 1))
         count = int((novelties >= far).sum())
-        if self.reference is None or count == 0 or bdtrc(count - 1, len(novelties), 1 - far) > _CHANCE:
+        if self.reference is None or count == 0 or _chance(count, len(novelties), math.ceil(far * (validation + 1)), validation) > _CHANCE:
             return None
         return (
             f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
@@ -151,6 +153,24 @@ def build_decision(
         reference=reference,
         distances=np.array(confidence.distances if confidence else ()),
     )
+
+
+def _chance(count: int, records: int, place: int, validation: int) -> float:
+    """The probability that so many records or more lie further out than the `place`-th of the validation records, where all are drawn alike.
+
+    The validation records are a sample too, so this is not binomial: with few of them, their 99th percentile is where chance has put it. Of all records in one
+    order it asks that among the outermost, down to the last of those counted, there are few enough validation records: a hypergeometric probability.
+    """
+    further = validation - place  # validation records beyond that one
+    drawn = count + further
+    most = min(further, drawn)
+    beyond = np.arange(max(0, drawn - records), most + 1)
+    logarithms = _log_choose(validation, beyond) + _log_choose(records, drawn - beyond) - _log_choose(validation + records, np.array(drawn))
+    return float(np.exp(logarithms).sum())
+
+
+def _log_choose(of: int, chosen: np.ndarray) -> np.ndarray:
+    return gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
 
 
 def _require_reachable(max_novelty: float, records: int) -> None:

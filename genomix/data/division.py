@@ -115,6 +115,8 @@ def _column_sides(
     sides = _numbers([table.splits[row] for row in rows], SPLITS).astype(np.int8)
     if (sides == VALIDATION).any():
         return sides, []
+    if not (sides == TRAIN).any():
+        return sides, ["the split column names test records only: a dataset to evaluate models on, not to train"]
     _require_trained(sides, labels, classes)
     train = np.flatnonzero(sides == TRAIN)
     named = [table.groups[row] for row in rows[train]]
@@ -193,6 +195,9 @@ def _require_two(classes: list[str]) -> None:
 
 
 def _require_trained(sides: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    """Where nothing at all is to be learnt from, as a table may say, the dataset is one to evaluate models on: `train` refuses it."""
+    if not (sides == TRAIN).any():
+        return
     absent = np.setdiff1d(labels, labels[sides == TRAIN])
     if len(absent):
         raise DataError(

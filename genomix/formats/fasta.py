@@ -30,9 +30,13 @@ def read(file: SequenceFile) -> Iterator[SequenceRecord]:
 
 def _texts(stream: BufferedReader) -> Iterator[tuple[bytes, bool]]:
     """The input in pieces, all line ends `\\n`, header lines whole; and whether each begins with a line."""
-    line_start, carried = True, b""
+    line_start, carried, alone = True, b"", b""
     while text := stream.read1(_BLOCK_BYTES):
-        text = carried + _with_plain_line_ends(text, stream) if carried else _with_plain_line_ends(text, stream)
+        text = _whole_line_ends(text, stream)
+        alone = alone or _carriage_return(text)
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", alone)
+        text = carried + text if carried else text
         place = text.rfind(b"\n") + 1
         partial_header = text.startswith(b">", place) and (place > 0 or line_start)
         text, carried = (text[:place], text[place:]) if partial_header else (text, b"")
@@ -43,12 +47,19 @@ def _texts(stream: BufferedReader) -> Iterator[tuple[bytes, bool]]:
         yield carried, True
 
 
-def _with_plain_line_ends(text: bytes, stream: BufferedReader) -> bytes:
-    if b"\r" not in text:
-        return text
+def _whole_line_ends(text: bytes, stream: BufferedReader) -> bytes:
+    """With what follows a carriage return at the end, as it may be half of a line end."""
     while text.endswith(b"\r") and (more := stream.read(1)):
         text += more
-    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return text
+
+
+def _carriage_return(text: bytes) -> bytes:
+    """What one alone stands for, by a file's first lines; empty where these are not there yet.
+
+    It ends a line where nothing else does (on a Mac, long ago). Elsewhere it is a slip, such as a spreadsheet leaves in a header, and what follows is no sequence.
+    """
+    return b" " if b"\n" in text else b"\n" if b"\r" in text else b""
 
 
 class _Records:

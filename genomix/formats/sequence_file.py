@@ -16,7 +16,7 @@ from genomix.formats.opening import STDIN, display_name, open_bytes
 from genomix.records import NUCLEOTIDE_LETTERS
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_PROTEIN_ONLY = frozenset("EFIJLOPQXZefijlopqxz*")
+_PROTEIN_ONLY = frozenset("EFIJLOPQZefijlopqz*")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ForeignLetterError(Exception):
     def at(self, where: str) -> DataError:
         protein = "protein FASTA? " if self.letter in _PROTEIN_ONLY else ""
         message = f"found {self.letter!r}, expected an IUPAC nucleotide code"
-        return DataError(message, where=where, hint=f"{protein}genomix reads nucleotides: ACGTU, NRYSWKMBDHV, and the gaps '-' and '.'")
+        return DataError(message, where=where, hint=f"{protein}genomix reads nucleotides: ACGTU, NRYSWKMBDHV, X, and the gaps '-' and '.'")
 
 
 def nucleotides(letters: str) -> bytes:

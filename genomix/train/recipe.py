@@ -102,6 +102,10 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
     records = dataset.indices("train")
     shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
     if not len(records):
+        if dataset.info["split"] is not None:
+            raise DataError(
+                "no record is in the training split", hint="this dataset is one to evaluate models on: genomix evaluate MODEL DATASET"
+            )
         raise DataError("no labelled records to train on", hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
     if len(np.unique(dataset.label_ids[records])) < 2:
         raise DataError("the training split has one class only; telling classes apart needs two")
