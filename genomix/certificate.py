@@ -1,8 +1,9 @@
 """The length certificate: the record lengths at which a model's accuracy was measured to hold, and the warning of records outside it.
 
 Accuracy is measured on records as they are and on crops of them (`audit.checks`). A crop holds where it costs at most `TOLERANCE` of accuracy, on the same
-records. The certificate runs from the shortest crop that holds, all longer ones holding too, to the longest record of training and test. Where records that
-were tested whole are shorter than that, it begins at the 5th percentile of their lengths; of records as short as a crop that does not hold nothing is said.
+records. The certificate runs from the shortest crop that holds, all longer ones holding too, to the longest record of training and test. Where enough records
+that were tested whole are shorter than that, and the answers to them are as good but for the tolerance, it begins at the 5th percentile of the lengths; of
+records as short as a crop that does not hold nothing is said.
 """
 
 import logging
@@ -24,12 +25,13 @@ FEWEST_RECORDS = 10
 _SHORT = 0.05
 
 
-def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, longest: int) -> dict[str, Any] | None:
+def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, right: np.ndarray, longest: int) -> dict[str, Any] | None:
     """`shortest longest tolerance`, lengths in bases; None where too few records were tested that are longer than the crops that do not hold.
 
     Args:
         crops: `length` and `drop` (the accuracy that it costs) of each crop that was measured.
         tested: int [record], lengths of the records that were tested whole.
+        right: bool [record], whether the answers to those were.
         longest: of training and test.
     """
     failed = max((crop["length"] for crop in crops if crop["drop"]["difference"] > TOLERANCE), default=0)
@@ -37,8 +39,12 @@ def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, longest: int
     whole = tested[tested > failed]
     if len(whole) < FEWEST_RECORDS:
         return None
-    shortest = min([*held, int(np.quantile(whole, _SHORT, method="lower"))])
-    return {"shortest": shortest, "longest": longest, "tolerance": TOLERANCE}
+    shortest = int(np.quantile(whole, _SHORT, method="lower"))
+    if held and shortest < min(held):
+        below = right[(tested > failed) & (tested >= shortest) & (tested < min(held))]
+        if len(below) < FEWEST_RECORDS or below.mean() < right[tested > failed].mean() - TOLERANCE:
+            shortest = min(held)
+    return {"shortest": min([shortest, *held]), "longest": longest, "tolerance": TOLERANCE}
 
 
 class LengthWatch:

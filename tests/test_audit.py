@@ -322,6 +322,12 @@ class TestChecks:
         assert found["units"] == records["cluster"].nunique()
 
 
+def certified(crops, tested, longest, wrong=()):
+    right = np.ones(len(tested), dtype=bool)
+    right[list(wrong)] = False
+    return certify(crops, tested, right, longest)
+
+
 class TestCertificate:
     def crops(self, *drops):
         return [{"length": length, "drop": {"difference": drop}} for length, drop in zip((1000, 4000, 16_000), drops, strict=False)]
@@ -331,19 +337,25 @@ class TestCertificate:
         [((0.0, 0.0, 0.0), 1000), ((0.3, 0.05, 0.0), 4000), ((0.0, 0.3, 0.0), 16_000), ((0.0, 0.0, 0.06), 30_000), ((), 30_000)],
     )
     def test_a_crop_counts_only_while_all_longer_ones_hold(self, drops, shortest):
-        assert certify(self.crops(*drops), np.full(40, 30_000), 50_000) == {"shortest": shortest, "longest": 50_000, "tolerance": 0.05}
+        assert certified(self.crops(*drops), np.full(40, 30_000), 50_000) == {"shortest": shortest, "longest": 50_000, "tolerance": 0.05}
 
     def test_short_records_that_were_tested_whole_are_inside(self):
-        assert certify([{"length": 50, "drop": {"difference": 0.3}}], np.arange(100, 300), 300)["shortest"] == 109
+        assert certified([{"length": 50, "drop": {"difference": 0.3}}], np.arange(100, 300), 300)["shortest"] == 109
 
     def test_records_as_short_as_a_crop_that_does_not_hold_certify_nothing(self):
         tested = np.array([400] * 20 + [20_000] * 180)
-        assert certify(self.crops(0.4, 0.2, 0.0), tested, 20_000)["shortest"] == 16_000
-        assert certify(self.crops(0.4, 0.2, 0.2), tested, 20_000)["shortest"] == 20_000
-        assert certify(self.crops(0.4, 0.2, 0.2), np.array([400] * 20 + [20_000] * 9), 20_000) is None
+        assert certified(self.crops(0.4, 0.2, 0.0), tested, 20_000)["shortest"] == 16_000
+        assert certified(self.crops(0.4, 0.2, 0.2), tested, 20_000)["shortest"] == 20_000
+        assert certified(self.crops(0.4, 0.2, 0.2), np.array([400] * 20 + [20_000] * 9), 20_000) is None
+
+    def test_short_records_are_inside_where_enough_of_them_are_answered_as_well(self):
+        crops, tested = self.crops(0.0), np.array([200] * 20 + [10_000] * 80)
+        assert certified(crops, tested, 10_000)["shortest"] == 200
+        assert certified(crops, tested, 10_000, wrong=range(5))["shortest"] == 1000
+        assert certified(crops, np.array([200] * 6 + [10_000] * 94), 10_000)["shortest"] == 1000
 
     def test_few_records_certify_nothing(self):
-        assert certify([], np.full(9, 1000), 1000) is None
+        assert certified([], np.full(9, 1000), 1000) is None
 
     def test_records_outside_are_counted_in_one_warning(self, caplog):
         watch = LengthWatch({"shortest_certified": 1000, "longest_certified": 2000})
@@ -378,7 +390,7 @@ def test_the_certificate_travels_from_the_run_to_the_prediction(tmp_path, capsys
     certificate, evaluation = metrics["length_certificate"], load_bundle(tmp_path / "run").provenance["evaluation"]
     assert (evaluation["shortest_certified"], evaluation["longest_certified"]) == (certificate["shortest"], certificate["longest"])
     assert [row["block"] for row in metrics["checks"]["shuffles"]] == [1000]
-    assert f"length certificate: accuracy holds from {certificate['shortest']:,}" in capsys.readouterr().err
+    assert f"length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases; accuracy was" in capsys.readouterr().err
     inside = write_fasta(tmp_path / "inside.fa", {"a": random_sequence(rng, certificate["longest"], gc=0.3)})
     mixed = write_fasta(tmp_path / "mixed.fa", {"a": "ACGTA" * 40, "b": random_sequence(rng, 9000, gc=0.3)})
     assert main(["predict", str(tmp_path / "run"), str(inside), "-o", str(tmp_path / "inside.tsv")]) == 0

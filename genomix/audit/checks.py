@@ -97,7 +97,7 @@ def run_checks(
             "crops": crops,
             "skipped": skipped,
         },
-        "length_certificate": certify(crops, lengths, int(max(lengths.max(), trained.max(initial=0)))),
+        "length_certificate": certify(crops, lengths, probabilities.argmax(1) == labels, int(max(lengths.max(), trained.max(initial=0)))),
     }
 
 

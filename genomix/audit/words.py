@@ -21,4 +21,7 @@ def audit_lines(metrics: dict[str, Any]) -> Iterator[str]:
         )
         yield f"accuracy of cropped records{some}: {figures}"
     if certificate := metrics.get("length_certificate"):
-        yield f"length certificate: accuracy holds from {certificate['shortest']:,} to {certificate['longest']:,} bases"
+        yield (
+            f"length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases; accuracy was measured to hold from the one on, "
+            "the other is the longest record trained or tested on"
+        )
