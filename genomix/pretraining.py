@@ -6,6 +6,7 @@ metrics.jsonl     a line a step and a validation        checkpoints/   to resume
 model/            the pretrained body                    provenance.json
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
-from genomix.runs import dataset_folder, open_run
-from genomix.settings.run import PretrainRunSettings
+from genomix.runs import DEFAULT_PRESET, dataset_folder, open_run
+from genomix.settings import resolve
+from genomix.settings.run import PretrainRunSettings, RunSettings
+from genomix.train.body import fitting_options, read_body
 from genomix.train.pretrain import PretrainResult, pretrain, require_pretrainable
 from genomix.train.stopping import stopping_at_once
 
@@ -58,6 +61,18 @@ def pretrain_run(
         resume=resume,
     )
     return FinishedPretraining(result, speaks=opened.fabric.is_global_zero)
+
+
+def next_command(folder: Path, preset: str | None) -> str:
+    """The command that trains a classifier from the body in `folder`, with the settings that its network has to share.
+
+    They are told as preset and differences, not as `--config run.toml`: what that says of training (steps, no substitutions) is meant for guessing.
+    """
+    body = read_body(folder)
+    usual = resolve(RunSettings, preset=preset, default_preset=DEFAULT_PRESET)
+    start = [f"--preset {shlex.quote(preset)}"] if preset else []
+    words = [*start, *fitting_options(body, usual.model, usual.tokenizer), f"--init {shlex.quote(str(folder))}"]
+    return f"genomix train LABELLED_SEQUENCES -o RUN {' '.join(words)}"
 
 
 def _require_pretrainable(dataset: Dataset, settings: PretrainRunSettings) -> None:
