@@ -34,7 +34,8 @@ class FinishedPretraining:
 def pretrain_run(
     sources: Sequence[str], settings: PretrainRunSettings, folder: Path, *, resume: bool = False, force: bool = False
 ) -> FinishedPretraining:
-    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used.
+    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used; of a folder
+    all sequence files below it are read.
 
     Args:
         resume: go on with the run that is in `folder`, where there is one.
@@ -46,7 +47,7 @@ def pretrain_run(
         GenomixError: as preprocessing and training raise.
     """
     if sources and dataset_folder(sources) is None:
-        sources = [file.path for file in find_source_files(sources)]
+        sources = [file.path for file in find_source_files(sources, labelled=False)]
     opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)
     dataset, settings = opened.dataset, opened.settings
     result = pretrain(

@@ -454,6 +454,19 @@ def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp
     assert not (tmp_path / "group").exists()
 
 
+def test_all_sequence_files_below_a_folder_are_read_whatever_its_sub_folders_are(tmp_path, monkeypatch, capsys):
+    rng = random.Random(1)
+    for name in ("data/train/a.fa", "data/test/deep/b.fa", "data/beside.fa"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_fasta(tmp_path / name, {f"{name}{i}": random_sequence(rng, 300, gc=0.5) for i in range(5)})
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, **__: PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
+    assert main(["pretrain", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *SMALL]) == 0, capsys.readouterr().err
+    info = json.loads((tmp_path / "run" / "dataset" / "dataset.json").read_text())
+    assert info["counts"]["records"] == 15
+    assert {entry["label"] for entry in info["sources"]} == {None}
+
+
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):
     fasta = write_fasta(tmp_path / "a.fa", {"only": "ACGTTGCA" * 50})
     assert main(["pretrain", str(fasta), "-o", str(tmp_path / "run"), *SMALL]) == 0

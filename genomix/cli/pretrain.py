@@ -14,7 +14,7 @@ def pretrain(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Sequence files, a folder of them, or a dataset folder. FASTA, FASTQ, GenBank or EMBL, compressed or not; - is stdin. "
+            help="Sequence files, folders (all sequence files below them), or a dataset folder. FASTA, FASTQ, GenBank or EMBL, compressed or not; - is stdin. "
             "Labels are not used; of a dataset folder the test split is not read.",
             metavar="SOURCES...",
         ),
