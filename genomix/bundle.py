@@ -112,7 +112,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
         raise DataError(
             "a pretrained network, which knows no classes yet: it can't classify",
             where=str(folder),
-            hint=f"genomix train LABELLED_SEQUENCES --init {folder} makes a classifier of it",
+            hint=f"genomix train LABELLED_SEQUENCES -o RUN --init {folder} makes a classifier of it",
         )
     weights = read_weights(folder, description)
     try:

@@ -55,6 +55,7 @@ def _pretrained(description: dict[str, Any]) -> str:
         "# A pretrained genomix network\n\nIt learnt from sequences without labels, by guessing hidden spans. It knows no classes and can't classify; "
         f"a classifier may start from it.\n\nThe body of a {_network(description)}\n\n{learnt}\n\n"
         "## Use\n\n```\ngenomix train LABELLED_SEQUENCES -o RUN --init PATH/TO/THIS/FOLDER\n```\n\n"
+        "Add the `--preset` that it was pretrained with. Where settings of the network differ still, the command says which `--set` it needs.\n\n"
         f"Written by genomix {description['versions']['genomix']}; `genomix models verify PATH/TO/THIS/FOLDER` checks it."
     )
 

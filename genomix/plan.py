@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from genomix.bundle import require_device
+from genomix.data.augment import Strand
 from genomix.data.batches import max_bases
 from genomix.data.store import INFO_FILE, Dataset
 from genomix.errors import UsageError
@@ -34,11 +35,14 @@ class Lengths:
         rows: to show, one row each.
         training: of the records to train on; None where only lengths are known, and as many records of the longest as an update has are planned for.
         classes: of a dataset; else 2.
+        strand, circular: of a dataset; else what preprocessing takes where nobody says otherwise.
     """
 
     rows: tuple[int, ...]
     training: np.ndarray | None = None
     classes: int = 2
+    strand: Strand = "both"
+    circular: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,13 @@ def read_lengths(words: Sequence[str]) -> Lengths:
     if (path / INFO_FILE).exists():
         dataset = Dataset.open(path)
         train = dataset.indices("train")  # none where the records have no labels
-        return Lengths(_quantiles(dataset.lengths), dataset.lengths[train] if len(train) else dataset.lengths, max(2, len(dataset.classes)))
+        return Lengths(
+            rows=_quantiles(dataset.lengths),
+            training=dataset.lengths[train] if len(train) else dataset.lengths,
+            classes=max(2, len(dataset.classes)),
+            strand=dataset.strand,
+            circular=dataset.circular,
+        )
     found = np.array([len(record.sequence) for record in open_records(words[0])], dtype=np.int64)
     return Lengths(_quantiles(found), found)
 
@@ -156,19 +166,20 @@ def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = N
     costs = measured_costs(model, tokenizer.vocabulary, device, settings.train.precision, timed=True)
     if memory is None and (memory := _all_memory(costs, free_memory(device))) is None:
         raise UsageError(f"{device.type} does not tell how much memory it has", hint="--memory says it, in GiB")
-    trained = resized(model, max(lengths.rows), circular=False, tokenizer=settings.tokenizer)
-    return _Planner(settings, costs, memory).plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
+    trained = resized(model, max(lengths.rows), circular=lengths.circular, tokenizer=settings.tokenizer)
+    strand = lengths.strand if settings.train.strand == "auto" else settings.train.strand
+    return _Planner(settings, costs, memory, strand).plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
 
 
 class _Planner:
     """Holds what all parts of a plan are computed from."""
 
-    def __init__(self, settings: RunSettings, costs: Costs, memory: int) -> None:
+    def __init__(self, settings: RunSettings, costs: Costs, memory: int, strand: Strand) -> None:
         self.train, self.costs, self.memory = settings.train, costs, memory
         tokenizer = build_tokenizer(settings.tokenizer)
         self.k, self.stride, self.limit = tokenizer.k, tokenizer.stride, max_bases(costs.settings.max_tokens, tokenizer)
         self.resting = max(costs.bases.values()) + (_training_libraries() if costs.heap else 0) + costs.resting
-        self.strands = 1 if settings.train.strand == "forward" else 2
+        self.strands = 1 if strand == "forward" else 2
         self.predict = PredictSettings()
 
     def plan(self, lengths: Lengths, device: str, parameters: int) -> Plan:

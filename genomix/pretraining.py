@@ -6,6 +6,7 @@ metrics.jsonl     a line a step and a validation        checkpoints/   to resume
 model/            the pretrained body                    provenance.json
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
-from genomix.runs import dataset_folder, open_run
-from genomix.settings.run import PretrainRunSettings
+from genomix.runs import DEFAULT_PRESET, dataset_folder, open_run
+from genomix.settings import resolve
+from genomix.settings.run import PretrainRunSettings, RunSettings
+from genomix.train.body import fitting_options, read_body
 from genomix.train.pretrain import PretrainResult, pretrain, require_pretrainable
 from genomix.train.stopping import stopping_at_once
 
@@ -31,7 +34,8 @@ class FinishedPretraining:
 def pretrain_run(
     sources: Sequence[str], settings: PretrainRunSettings, folder: Path, *, resume: bool = False, force: bool = False
 ) -> FinishedPretraining:
-    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used.
+    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used; of a folder
+    all sequence files below it are read.
 
     Args:
         resume: go on with the run that is in `folder`, where there is one.
@@ -43,7 +47,7 @@ def pretrain_run(
         GenomixError: as preprocessing and training raise.
     """
     if sources and dataset_folder(sources) is None:
-        sources = [file.path for file in find_source_files(sources)]
+        sources = [file.path for file in find_source_files(sources, labelled=False)]
     opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)
     dataset, settings = opened.dataset, opened.settings
     result = pretrain(
@@ -58,6 +62,18 @@ def pretrain_run(
         resume=resume,
     )
     return FinishedPretraining(result, speaks=opened.fabric.is_global_zero)
+
+
+def next_command(folder: Path, preset: str | None) -> str:
+    """The command that trains a classifier from the body in `folder`, with the settings that its network has to share.
+
+    They are told as preset and differences, not as `--config run.toml`: what that says of training (steps, no substitutions) is meant for guessing.
+    """
+    body = read_body(folder)
+    usual = resolve(RunSettings, preset=preset, default_preset=DEFAULT_PRESET)
+    start = [f"--preset {shlex.quote(preset)}"] if preset else []
+    words = [*start, *fitting_options(body, usual.model, usual.tokenizer), f"--init {shlex.quote(str(folder))}"]
+    return f"genomix train LABELLED_SEQUENCES -o RUN {' '.join(words)}"
 
 
 def _require_pretrainable(dataset: Dataset, settings: PretrainRunSettings) -> None:

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 
 from genomix.audit import audit_lines
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
+from genomix.data.same_sources import require_same_sources
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
 from genomix.errors import SettingsError, UsageError
@@ -102,7 +103,10 @@ def open_run(
     fabric = launch(settings.train)
 
     def begin() -> None:
-        if not (resume and (folder / SETTINGS_FILE).exists()):
+        if resume and (folder / SETTINGS_FILE).exists():
+            _require_same(settings, folder)
+            _require_same_files(sources, settings, folder)
+        else:
             _begin(sources, settings, folder, require, force=force)
 
     processes_of(fabric).from_first(begin)
@@ -186,9 +190,7 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     dataset = Dataset.open(made if made.exists() else begun_with(folder, named))
     if named is not None and made.exists():
         _require_same_dataset(dataset, Dataset.open(named))
-    elif sources and made.exists():
-        _require_same_sources(sources, settings, dataset)
-    elif sources and named is None:
+    elif sources and named is None and not made.exists():
         raise UsageError(
             f"the run was begun with a dataset folder, {dataset.folder}, and not with {sources[0]}",
             hint="leave the files out with --resume, or train into another folder",
@@ -196,23 +198,19 @@ def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Datas
     return dataset
 
 
+def _require_same_files(sources: Sequence[str], settings: RunSettings, folder: Path) -> None:
+    """Raises UsageError where a run that has made its own dataset is resumed with other files, or other labels for them. One process asks: it reads them."""
+    made = folder / DATASET_FOLDER
+    if sources and made.exists() and dataset_folder(sources) is None:
+        files, settled = settle(sources, settings.data)
+        require_same_sources(inputs(files, settled.labels), Dataset.open(made).info["sources"])
+
+
 def _require_same_dataset(dataset: Dataset, named: Dataset) -> None:
     if named.digest != dataset.digest:
         raise UsageError(
             f"the run was begun with {dataset.folder}, and {named.folder} holds other records",
             hint="leave the folder out with --resume, or train into another one",
-        )
-
-
-def _require_same_sources(sources: Sequence[str], settings: RunSettings, dataset: Dataset) -> None:
-    """Raises UsageError when a run that is resumed was begun with other files, or other labels for them."""
-    files, settled = settle(sources, settings.data)
-    begun = {(entry["path"], entry["label"]) for entry in dataset.info["sources"]}
-    others = [path for path, label in inputs(files, settled.labels) if (path, label) not in begun]
-    if others:
-        raise UsageError(
-            f"the run was not begun with {others[0]} under this label",
-            hint="leave the files out with --resume, or train into another folder",
         )
 
 

@@ -32,6 +32,26 @@ def containers(manifest: dict) -> tuple[dict, dict]:
     return pod, container
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "count", "task", "share"),
+    [(1, 16, 16, 3, "3/16"), (0, 3, 4, 3, "4/4"), (5, 5, 1, 5, "1/1"), (3, 7, 2, 7, None), (1, 9, 5, 3, None)],
+)
+def test_tasks_of_a_slurm_array_take_their_share_of_a_range_without_gaps(first, last, count, task, share, tmp_path):
+    fake = tmp_path / "genomix"
+    fake.write_text('#!/bin/sh\necho "$@"\n')
+    fake.chmod(0o755)
+    array = {"MIN": first, "MAX": last, "COUNT": count, "ID": task}
+    surroundings = {f"SLURM_ARRAY_TASK_{name}": str(value) for name, value in array.items()}
+    surroundings["PATH"] = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", str(CHECKOUT / "pipelines" / "slurm" / "predict_array.sbatch"), "model", "out.tsv", "a.fa", "b.fa"]
+    done = subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+    if share is None:
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "submit the whole array again" in done.stderr
+    else:
+        assert done.stdout == f"predict model a.fa b.fa --output out.tsv --shard {share}\n", done.stderr
+
+
 @pytest.mark.parametrize("name", ["claim", "job"])
 def test_kubernetes_takes_the_manifest(name):
     validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate isn't installed")

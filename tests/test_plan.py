@@ -611,6 +611,23 @@ def test_lengths_come_from_files_too(dataset, tmp_path):
     assert max(row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]) == dataset.lengths.max()
 
 
+def test_a_dataset_is_planned_for_by_its_own_strand_and_ends(tmp_path, monkeypatch):
+    rng = random.Random(0)
+    fasta = write_fasta(tmp_path / "x.fa", {str(i): random_sequence(rng, 3843, gc=0.5) for i in range(4)})  # 256 patches and 3 bases
+    monkeypatch.setattr("genomix.train.composition.composition_memory", lambda *_, strands, **__: strands << 50)
+    plans = {}
+    for name, circular, strand in (("usual", None, None), ("own", True, "forward")):
+        preprocess([str(fasta)], PreprocessSettings(circular=circular, strand=strand), tmp_path / name)
+        for way in ("auto", "both"):
+            path = tmp_path / "plan.json"
+            words = ["--lengths", str(tmp_path / name), "--set", f"train.strand={way}", "--json", str(path), "--force"]
+            assert main(["plan", *SMALL, *words]) == 0
+            plans[name, way] = json.loads(path.read_text())
+    strands = {key: plan["kmers"] >> 50 for key, plan in plans.items()}
+    assert strands == {("usual", "auto"): 2, ("usual", "both"): 2, ("own", "auto"): 1, ("own", "both"): 2}
+    assert plans["usual", "auto"]["parameters"] < plans["own", "auto"]["parameters"], "joined ends make a patch more, and so a factor"
+
+
 def test_records_shorter_than_a_token_are_planned_for_as_one_token(tmp_path):
     fasta = write_fasta(tmp_path / "x.fa", {"none": "", "short": "A", "long": "ACGT" * 20})
     plan = str(tmp_path / "plan.json")

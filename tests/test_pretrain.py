@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import signal
 import time
 import tomllib
@@ -441,6 +442,7 @@ def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp
     folder, drawn = tmp_path / "dataset", []
     assert main(["preprocess", str(fasta), "-o", str(folder)]) == 0
     monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, division, **__: drawn.append(division) or PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
     for number, options in enumerate((["--seed", "1"], ["--seed", "2"], ["--seed", "2", "--set", "data.split.fractions=[0.6, 0.4, 0]"])):
         assert main(["pretrain", str(folder), "-o", str(tmp_path / str(number)), *SMALL, *options]) == 0, capsys.readouterr().err
     held_out = [records.tolist() for _, records in drawn]
@@ -450,6 +452,19 @@ def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp
     assert main(["pretrain", str(folder), "-o", str(tmp_path / "group"), *SMALL, "--set", "data.split.method=group"]) == 2
     assert "the split method group needs labelled data" in capsys.readouterr().err
     assert not (tmp_path / "group").exists()
+
+
+def test_all_sequence_files_below_a_folder_are_read_whatever_its_sub_folders_are(tmp_path, monkeypatch, capsys):
+    rng = random.Random(1)
+    for name in ("data/train/a.fa", "data/test/deep/b.fa", "data/beside.fa"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_fasta(tmp_path / name, {f"{name}{i}": random_sequence(rng, 300, gc=0.5) for i in range(5)})
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, **__: PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
+    assert main(["pretrain", str(tmp_path / "data"), "-o", str(tmp_path / "run"), *SMALL]) == 0, capsys.readouterr().err
+    info = json.loads((tmp_path / "run" / "dataset" / "dataset.json").read_text())
+    assert info["counts"]["records"] == 15
+    assert {entry["label"] for entry in info["sources"]} == {None}
 
 
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):
@@ -541,6 +556,25 @@ def test_the_way_from_the_command_line(tmp_path, capsys):
     assert "model.channels is 16, and the model of --init has 8\n  hint: --set model.channels=8" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     assert main([*command[:-1], str(tmp_path / "nowhere"), "-o", str(tmp_path / "other")]) == 66
+
+
+def test_the_command_that_pretraining_ends_with_starts_a_classifier(tmp_path, capsys):
+    sources = two_classes(tmp_path, records=10)
+    folder = tmp_path / "body"
+    small = [*SMALL, "--set", "train.steps=2", "--set", "train.validations=1", "--set", "model.block.gate=false"]
+    for number, command in enumerate((["pretrain", *sources, "-o", str(folder), *small], ["pretrain", "-o", str(folder), "--resume"])):
+        assert main(command) == 0
+        [said] = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" starts from it")]
+        assert ("--preset tiny" in said) == ("tiny" in command), "a resumed run is not told its preset"
+        words = shlex.split(said[said.index("genomix train") :].removesuffix(" starts from it"))[1:]
+        named = {"LABELLED_SEQUENCES": sources, "RUN": [str(tmp_path / f"run{number}")]}
+        words = [each for word in words for each in named.get(word, [word])]
+        assert main([*words, "--split", "stratified", "--set", "train.steps=1"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["train", *sources, "-o", str(tmp_path / "run"), "--init", str(folder)]) == 78
+    hint = capsys.readouterr().err.partition("hint: ")[2]
+    assert "--set tokenizer.k=3 --set model.patch=3" in hint
+    assert "--set model.block.gate=false" in hint
 
 
 def test_a_pretraining_run_is_resumed_by_its_own_command_only(tmp_path, capsys):

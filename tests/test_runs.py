@@ -18,7 +18,8 @@ from small_data import random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.cli import choices
 from genomix.cli.main import main
-from genomix.errors import Interrupted
+from genomix.data.same_sources import require_same_sources
+from genomix.errors import Interrupted, UsageError
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.checkpoint import load_newest
@@ -222,6 +223,38 @@ def test_a_resumed_run_with_other_files_is_refused(sources, run_folder, capsys):
     assert main(["train", *swapped, "-o", str(run_folder), *SMALL, "--resume"]) == 2
     assert "the run was not begun with" in capsys.readouterr().err
     assert main(["train", *sources, "-o", str(run_folder), *SMALL, "--resume", "--force"]) == 2
+
+
+def test_a_run_is_resumed_with_the_same_files_only_however_their_paths_are_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sources = [source.replace(f"{tmp_path}/", "") for source in two_classes(tmp_path)]
+    assert main(["train", *sources, "-o", "run", *SMALL, "--set", "train.steps=2"]) == 0
+    again = ["-o", "run", *SMALL, "--set", "train.steps=2", "--resume"]
+    assert main(["train", *(source.replace("=", "=./") for source in sources), *again]) == 0
+    assert main(["train", *(source.replace("=", f"={tmp_path}/") for source in sources), *again]) == 0
+    capsys.readouterr()
+
+    first, last = (source.partition("=")[2] for source in (sources[0], sources[-1]))
+    assert main(["train", *sources[:-1], *again]) == 2
+    assert f"the run was begun with {last} too, which is not given now" in capsys.readouterr().err
+    path, was = Path(first), Path(first).read_bytes()
+    for content in (was + b">more\nACGTACGT\n", was[:-2] + was[-2:].translate(bytes.maketrans(b"ACGT", b"CATG"))):
+        path.write_bytes(content)
+        assert main(["train", *sources, *again]) == 2
+        assert f"the content of {first} is not what the run was begun with" in capsys.readouterr().err
+    assert main(["train", *again]) == 0, "the dataset is there: nobody need name its files"
+    path.write_bytes(was)
+    assert main(["train", *sources, *again]) == 0
+
+
+def test_what_can_be_read_once_is_not_compared_when_a_run_is_resumed(tmp_path):
+    recorded = [
+        {"path": "-", "label": "a", "bytes": None, "sha256": None},
+        {"path": str(tmp_path / "gone.fa"), "label": "b", "bytes": 1, "sha256": "0"},
+    ]
+    require_same_sources([("-", "a")], recorded)
+    with pytest.raises(UsageError, match="begun with - too"):
+        require_same_sources([(str(tmp_path / "gone.fa"), "b")], recorded)
 
 
 def test_a_run_that_was_begun_with_a_dataset_is_not_resumed_with_files_or_another_dataset(sources, run_folder, tmp_path, capsys):

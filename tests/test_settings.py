@@ -241,6 +241,15 @@ def test_who_names_the_preset(presets, toml):
     assert resolved().train.steps == 0
 
 
+def test_a_preset_that_builds_on_another_is_refused(presets, toml):
+    file = toml('preset = "base"\n[train]\nlimit = 7')
+    for places in ({"preset": str(file)}, {"environment": {"GENOMIX_PRESET": str(file)}}):
+        error = refused(**places)
+        assert "found a file that builds on one: preset = 'base'" in error.message
+        assert (error.where, error.hint) == (str(file), f"--config {file} reads both")
+    assert (resolved(config=file).train.steps, resolved(config=file).train.limit) == (2, 7)
+
+
 @pytest.mark.parametrize("name", known_presets())
 def test_the_presets_that_ship_are_sound_described_and_read_back_the_same(name, tmp_path):
     from genomix.settings.run import RunSettings

@@ -14,7 +14,7 @@ def pretrain(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Sequence files, a folder of them, or a dataset folder. FASTA, FASTQ, GenBank or EMBL, compressed or not; - is stdin. "
+            help="Sequence files, folders (all sequence files below them), or a dataset folder. FASTA, FASTQ, GenBank or EMBL, compressed or not; - is stdin. "
             "Labels are not used; of a dataset folder the test split is not read.",
             metavar="SOURCES...",
         ),
@@ -42,7 +42,7 @@ def pretrain(
 ) -> None:
     """Let a network learn from sequences without labels, by guessing hidden spans; train --init starts from what it learnt."""
     options = given.data_options(locals()) | running.training_options(locals())
-    from genomix.pretraining import pretrain_run
+    from genomix.pretraining import next_command, pretrain_run
     from genomix.runs import resolve_run
     from genomix.settings.run import PretrainRunSettings
 
@@ -51,5 +51,5 @@ def pretrain(
     )
     finished = pretrain_run(sources or [], settings, output, resume=resume, force=force)
     if finished.speaks:
-        say([*finished.result.summary(), f"genomix train LABELLED_SEQUENCES --init {output} starts from it"])
+        say([*finished.result.summary(), f"{next_command(output, preset)} starts from it"])
         typer.echo(str(output))

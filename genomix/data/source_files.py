@@ -30,15 +30,18 @@ class SourceFile:
     label: str | None = None
 
 
-def find_source_files(sources: Sequence[str]) -> list[SourceFile]:
+def find_source_files(sources: Sequence[str], *, labelled: bool = True) -> list[SourceFile]:
     """The files behind `NAME=file` pairs, `NAME=folder` pairs, class folders and plain files, in the order given.
+
+    Args:
+        labelled: off where nobody asks for labels: then no file has one, and of a folder all sequence files below are meant, whatever its sub-folders are.
 
     Raises:
         InputMissing: no such file or folder.
         UsageError: an empty label, or a file named twice.
         DataError: a folder without sequence files, or whose sub-folders can't be classes.
     """
-    files = [file for source in sources for file in _expand(*split_source(source))]
+    files = [file for source in sources for file in _expand(*split_source(source), labelled=labelled)]
     seen: set[str] = set()
     for file in files:
         if file.path in seen:
@@ -66,13 +69,13 @@ def _exists(path: str) -> bool:
     return path == STDIN or (bool(path) and Path(path).exists())
 
 
-def _expand(label: str | None, path: str) -> Iterator[SourceFile]:
-    folder = Path(path)
+def _expand(label: str | None, path: str, *, labelled: bool) -> Iterator[SourceFile]:
+    folder, label = Path(path), label if labelled else None
     if path != STDIN and not folder.exists():
         raise input_missing(FileNotFoundError(), path)
     if path == STDIN or not folder.is_dir():
         yield SourceFile(path, label)
-    elif label is not None:
+    elif label is not None or not labelled:
         yield from _all_of(folder, label)
     else:
         yield from _class_folder(folder)

@@ -34,10 +34,15 @@ def load_preset(name: str) -> dict[str, Any]:
     """The tables of a preset, as its file has them.
 
     Raises:
-        SettingsError: there is no preset of that name, or its file is not TOML.
+        SettingsError: there is no preset of that name, its file is not TOML, or builds on another preset.
         InputMissing: there is no such file.
     """
-    return read_toml(preset_path(name))
+    path = preset_path(name)
+    tables = read_toml(path)
+    if "preset" in tables:  # passed over, the settings would be others than its writer meant
+        message = f"expected a preset, found a file that builds on one: preset = {tables['preset']!r}"
+        raise SettingsError(message, where=str(path), hint=f"--config {path} reads both")
+    return tables
 
 
 def describe_presets() -> list[tuple[str, str]]:

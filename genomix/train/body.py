@@ -113,16 +113,31 @@ def start_body(
 
 
 def require_fitting(body: Body, model: ModelSettings, tokenizer: TokenizerSettings) -> None:
-    """Raises SettingsError, naming the setting, where a network of these settings can't take the body."""
-    made, wanted = (_named(*each) for each in ((body.settings, body.tokenizer), (model, tokenizer)))
-    for name, value in wanted.items():
-        if made[name] != value:
-            length = name == "model.max_tokens"
+    """Raises SettingsError, naming the first such setting and how to set all of them, where a network of these settings can't take the body."""
+    made = _named(body.settings, body.tokenizer)
+    for name, value in _named(model, tokenizer).items():
+        if made.get(name, value) != value:
+            length = name == "model.max_tokens" and not model.position_table
             raise SettingsError(
                 f"{name} is {value}, and the model of --init has {made[name]}",
                 where=str(body.folder),
-                hint="with CHORD links or a position table both need records of one length" if length else f"--set {name}={made[name]}",
+                hint="with CHORD links or a position table both need records of one length"
+                if length
+                else " ".join(fitting_options(body, model, tokenizer)),
             )
+
+
+def fitting_options(body: Body, model: ModelSettings, tokenizer: TokenizerSettings) -> list[str]:
+    """What a command line with these settings has to add for its network to take the body."""
+    made, wanted = _named(body.settings, body.tokenizer), _named(model, tokenizer)
+    if not body.settings.position_table:
+        made.pop("model.max_tokens", None)  # follows from the records
+    return [f"--set {name}={_word(value)}" for name, value in made.items() if wanted.get(name) != value]
+
+
+def _word(value: Any) -> str:
+    """As `--set` reads it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _named(model: ModelSettings, tokenizer: TokenizerSettings) -> dict[str, Any]:
