@@ -7,6 +7,7 @@ import shlex
 import signal
 import time
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,10 +30,11 @@ from genomix.data.splits import SplitSettings
 from genomix.errors import Interrupted, SettingsError, UsageError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor, unlikely
-from genomix.settings.run import PretrainRunSettings
+from genomix.settings import resolve
+from genomix.settings.run import PretrainRunSettings, RunSettings
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import guessing, loop
-from genomix.train.body import read_body, take_body
+from genomix.train.body import Body, fitting_options, read_body, require_fitting, take_body
 from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
 from genomix.train.masked import MaskedBatches
@@ -524,6 +526,30 @@ def test_another_architecture_is_refused_by_the_name_of_the_setting(changes, tok
     settings = TRAINING.model_copy(update={"init": str(pretrained[0])})
     with pytest.raises(SettingsError, match=said):
         train(small_dataset(tmp_path), tokenizer, MODEL.model_copy(update=changes), settings, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (["--preset=cvpr22"], []),
+        ([], ["--preset=cvpr22"]),
+        (["model.block.mixer.kind=rotation"], ["model.block.mixer.links=7", "model.block.mixer.heads=2"]),
+        (["tokenizer.canonical=true", "model.codon=0"], ["tokenizer.k=4"]),
+    ],
+)
+def test_the_settings_that_are_named_make_a_network_that_takes_the_body(made, wanted):
+    def settled(words):
+        presets = [word.removeprefix("--preset=") for word in words if word.startswith("--")]
+        assignments = [word for word in words if not word.startswith("--")]
+        return resolve(RunSettings, preset=presets[0] if presets else "base", environment={}, assignments=assignments)
+
+    of_body, other = settled(made), settled(wanted)
+    body = Body(Path("body"), of_body.model, of_body.tokenizer, {}, "")
+    with pytest.raises(SettingsError):
+        require_fitting(body, other.model, other.tokenizer)
+    options = fitting_options(body, other.model, other.tokenizer)
+    fitting = settled([*wanted, *(option.removeprefix("--set ") for option in options)])
+    require_fitting(body, fitting.model, fitting.tokenizer)
 
 
 def test_the_way_from_the_command_line(tmp_path, capsys):

@@ -18,6 +18,7 @@ from genomix.data.augment import Strand
 from genomix.data.store import Dataset
 from genomix.errors import DataError, SettingsError
 from genomix.nn.classifier import Classifier, ModelSettings
+from genomix.nn.mixers.settings import MixerSettings
 from genomix.tokenizers import TokenizerSettings
 from genomix.train.settings import TrainSettings
 from genomix.train.start import start_embedding
@@ -132,6 +133,10 @@ def fitting_options(body: Body, model: ModelSettings, tokenizer: TokenizerSettin
     made, wanted = _named(body.settings, body.tokenizer), _named(model, tokenizer)
     if not body.settings.position_table:
         made.pop("model.max_tokens", None)  # follows from the records
+    for name, field in MixerSettings.model_fields.items():
+        full = f"model.block.mixer.{name}"
+        if full in wanted:
+            made.setdefault(full, field.default)  # what the body's mixer has no use for must not be set
     return [f"--set {name}={_word(value)}" for name, value in made.items() if wanted.get(name) != value]
 
 
