@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
 
 from genomix.confidence.conformal import label_thresholds
 from genomix.confidence.novelty import Novelty, ranks
@@ -100,7 +99,12 @@ class Decision:
         validation = len(self.distances)
         far = min(FAR, validation / (validation + 1))
         count = int((novelties >= far).sum())
-        if self.reference is None or count == 0 or _chance(count, len(novelties), math.ceil(far * (validation + 1)), validation) > _CHANCE:
+        usual = len(novelties) * (1 - far)
+        if (
+            self.reference is None
+            or count <= usual
+            or _chance(count, len(novelties), math.ceil(far * (validation + 1)), validation) > _CHANCE
+        ):
             return None
         return (
             f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
@@ -161,16 +165,10 @@ def _chance(count: int, records: int, place: int, validation: int) -> float:
     The validation records are a sample too, so this is not binomial: with few of them, their 99th percentile is where chance has put it. Of all records in one
     order it asks that among the outermost, down to the last of those counted, there are few enough validation records: a hypergeometric probability.
     """
+    from scipy.stats import hypergeom  # slow to load
+
     further = validation - place  # validation records beyond that one
-    drawn = count + further
-    most = min(further, drawn)
-    beyond = np.arange(max(0, drawn - records), most + 1)
-    logarithms = _log_choose(validation, beyond) + _log_choose(records, drawn - beyond) - _log_choose(validation + records, np.array(drawn))
-    return float(np.exp(logarithms).sum())
-
-
-def _log_choose(of: int, chosen: np.ndarray) -> np.ndarray:
-    return gammaln(of + 1) - gammaln(chosen + 1) - gammaln(of - chosen + 1)
+    return float(hypergeom.cdf(further, validation + records, validation, count + further))
 
 
 def _require_reachable(max_novelty: float, records: int) -> None:
