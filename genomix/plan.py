@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,38 +10,16 @@ import torch
 
 from genomix.bundle import require_device
 from genomix.data.augment import Strand
-from genomix.data.batches import max_bases
-from genomix.data.store import INFO_FILE, Dataset
+from genomix.data.batches import max_bases, token_count
 from genomix.errors import UsageError
-from genomix.formats import open_records
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.outputs import atomic_file
 from genomix.planning import SHARE, Choice, Costs, choose, free_memory, largest_update, measured_costs, parts_of, process_memory
+from genomix.planning.lengths import Lengths
 from genomix.scorer import PredictSettings
 from genomix.settings.run import RunSettings
 from genomix.tokenizers import build_tokenizer
 from genomix.train.recipe import fitting_branches, resized
-
-_QUANTILES = (0.0, 0.5, 0.9, 1.0)
-"""Of the lengths in a file or dataset, for the rows of the table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Bases of records.
-
-    Attributes:
-        rows: to show, one row each.
-        training: of the records to train on; None where only lengths are known, and as many records of the longest as an update has are planned for.
-        classes: of a dataset; else 2.
-        strand, circular: of a dataset; else what preprocessing takes where nobody says otherwise.
-    """
-
-    rows: tuple[int, ...]
-    training: np.ndarray | None = None
-    classes: int = 2
-    strand: Strand = "both"
-    circular: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +101,6 @@ class Plan:
         return f"{bases:,} bases" + (" (the settings' limit)" if bases == self.longest_whole else "")
 
 
-def read_lengths(words: Sequence[str]) -> Lengths:
-    """Lengths that a user gives: numbers, or one sequence file or dataset folder.
-
-    Raises:
-        UsageError: they are neither, or a number is below 1.
-        GenomixError: as reading the file or the dataset raises.
-    """
-    numbers = [_number(word) for words_of_one in words for word in words_of_one.split(",")]
-    if all(number is not None for number in numbers):
-        return Lengths(tuple(sorted({number for number in numbers if number is not None})))
-    if len(words) > 1:
-        raise UsageError("--lengths takes numbers, or one file or dataset folder", hint="as in --lengths 10000,1000000")
-    path = Path(words[0])
-    if (path / INFO_FILE).exists():
-        dataset = Dataset.open(path)
-        train = dataset.indices("train")  # none where the records have no labels
-        return Lengths(
-            rows=_quantiles(dataset.lengths),
-            training=dataset.lengths[train] if len(train) else dataset.lengths,
-            classes=max(2, len(dataset.classes)),
-            strand=dataset.strand,
-            circular=dataset.circular,
-        )
-    found = np.array([len(record.sequence) for record in open_records(words[0])], dtype=np.int64)
-    return Lengths(_quantiles(found), found)
-
-
 def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = None) -> Plan:
     """Run the network on short records and extrapolate.
 
@@ -168,16 +118,18 @@ def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = N
         raise UsageError(f"{device.type} does not tell how much memory it has", hint="--memory says it, in GiB")
     trained = resized(model, max(lengths.rows), circular=lengths.circular, tokenizer=settings.tokenizer)
     strand = lengths.strand if settings.train.strand == "auto" else settings.train.strand
-    return _Planner(settings, costs, memory, strand).plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
+    planner = _Planner(settings, costs, memory, strand, circular=lengths.circular)
+    return planner.plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
 
 
 class _Planner:
     """Holds what all parts of a plan are computed from."""
 
-    def __init__(self, settings: RunSettings, costs: Costs, memory: int, strand: Strand) -> None:
+    def __init__(self, settings: RunSettings, costs: Costs, memory: int, strand: Strand, *, circular: bool) -> None:
         self.train, self.costs, self.memory = settings.train, costs, memory
-        tokenizer = build_tokenizer(settings.tokenizer)
-        self.k, self.stride, self.limit = tokenizer.k, tokenizer.stride, max_bases(costs.settings.max_tokens, tokenizer)
+        self.tokenizer = build_tokenizer(settings.tokenizer)
+        self.circular = circular
+        self.ring, self.limit = (max_bases(costs.settings.max_tokens, self.tokenizer, circular=ring) for ring in (circular, False))
         self.resting = max(costs.bases.values()) + (_training_libraries() if costs.heap else 0) + costs.resting
         self.strands = 1 if strand == "forward" else 2
         self.predict = PredictSettings()
@@ -209,8 +161,10 @@ class _Planner:
         from genomix.train.start import spectral_memory
 
         count = MOST_RECORDS if records is None else records
-        spectral = spectral_memory(count, self.k) if self.train.embedding_start == "spectral" else 0
-        composed = composition_memory(count, self.k, strands=self.strands, classes=classes) if self.costs.settings.composition else 0
+        spectral = spectral_memory(count, self.tokenizer.k) if self.train.embedding_start == "spectral" else 0
+        composed = (
+            composition_memory(count, self.tokenizer.k, strands=self.strands, classes=classes) if self.costs.settings.composition else 0
+        )
         return max(spectral, composed, baseline_memory(count, strands=self.strands))
 
     def _row(self, bases: int) -> Row:
@@ -238,7 +192,7 @@ class _Planner:
         """What training does at its start, see `genomix.train.memory`."""
         return choose(
             self.costs,
-            largest_update(lengths, self.limit, self.stride, self.train.max_records),
+            largest_update(lengths, self.limit, self.tokenizer.stride, self.train.max_records),
             token_budget=self.train.token_budget,
             max_records=self.train.max_records,
             memory=SHARE * (self.memory - self.resting + self.costs.growth),
@@ -247,10 +201,11 @@ class _Planner:
 
     def _tokens(self, bases: int) -> int:
         """Of a record of so many bases, or of the window of it that goes through in one piece."""
-        return max(1, (min(bases, self.limit) - self.k) // self.stride + 1)
+        whole = self.circular and bases <= self.ring
+        return max(1, token_count(bases if whole else min(bases, self.limit), self.tokenizer, circular=whole))
 
     def _bases(self, tokens: int) -> int:
-        return 0 if tokens < 1 else min(self.limit, (tokens - 1) * self.stride + self.k)
+        return 0 if tokens < 1 else min(self.limit, max_bases(tokens, self.tokenizer))
 
 
 def write_plan(plan: Plan, path: Path) -> None:
@@ -258,10 +213,6 @@ def write_plan(plan: Plan, path: Path) -> None:
     with atomic_file(path) as file:
         json.dump(asdict(plan), file, indent=2)
         file.write("\n")
-
-
-def _quantiles(lengths: np.ndarray) -> tuple[int, ...]:
-    return tuple(sorted({int(each) for each in np.quantile(lengths, _QUANTILES, method="nearest")}))
 
 
 def _parameters(model: ModelSettings, vocabulary: int, classes: int) -> int:
@@ -278,17 +229,6 @@ def _training_libraries() -> int:
 
 def _all_memory(costs: Costs, free: int | None) -> int | None:
     return None if free is None else free + max(costs.bases.values())
-
-
-def _number(word: str) -> int | None:
-    """A count of bases; None where the word is no number."""
-    try:
-        value = float(word.replace("_", ""))
-    except ValueError:
-        return None
-    if not 1 <= value < 2**40:
-        raise UsageError(f"expected a length of at least 1 base, found {word}")
-    return int(value)
 
 
 def _line(row: Row) -> str:

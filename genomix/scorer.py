@@ -5,7 +5,9 @@ Prediction, evaluation and the validation of a training run all come through `Sc
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,15 +16,15 @@ from torch import nn
 
 from genomix.bundle import Bundle
 from genomix.confidence import at_temperature
-from genomix.data.augment import Strand, reverse_complement
-from genomix.data.batches import collate, max_bases, similar_lengths, tokenize
+from genomix.data.augment import Strand
+from genomix.data.batches import collate, similar_lengths
 from genomix.errors import OutOfMemory, is_out_of_memory
 from genomix.nn.classifier import Classifier
 from genomix.nn.features import head_inputs
 from genomix.planning import longest_prediction, shortage
 from genomix.processes import Processes
-from genomix.records import OTHER
 from genomix.tokenizers import Tokenizer
+from genomix.windows import Reader, Window
 
 _log = logging.getLogger(__name__)
 
@@ -78,10 +80,14 @@ class _Buffer:
 
     weights: list[list[int]] = field(default_factory=list)
     """Known bases of each window of each record."""
-    tokens: list[np.ndarray] = field(default_factory=list)
-    circular: list[bool] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
     size: int = 0
     """Tokens in all."""
+
+    def add(self, windows: Sequence[Window], weights: list[int]) -> None:
+        self.weights.append(weights)
+        self.windows.extend(windows)
+        self.size += sum(window.tokens for window in windows)
 
 
 class Scorer:
@@ -91,7 +97,7 @@ class Scorer:
         network: a classifier, (tokens, lengths, circular) -> logits, in evaluation mode.
         max_tokens: of the longest window.
         strand: `both` averages a record's two strands.
-        circular: whether the molecules are; a record that fits in one window is then read as a ring.
+        circular: whether the molecules are.
         temperature: of the probabilities; 1 leaves them as the network gives them.
         features: give the records' features too.
         processes: that share the batches; each is given the same records, and gets the scores of all, those that one alone would get. None is one alone.
@@ -112,50 +118,27 @@ class Scorer:
     ) -> None:
         self.processes = processes or Processes()
         self.network, self.tokenizer, self.settings = network, tokenizer, settings
-        self.max_tokens, self.circular = max_tokens, circular
         self.strands = 2 if strand == "both" else 1
+        self.reader = Reader(tokenizer, max_tokens, self.strands, circular, settings.overlap)
         self.temperature, self.features = temperature, features
         self.token_budget = settings.token_budget
+
+    def linear(self) -> Self:
+        """The same for stretches of molecules, whose ends are never joined."""
+        other = copy(self)
+        other.reader = replace(self.reader, circular=False)
+        return other
 
     def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:
         """Scores of each record, in order. Each is uint8 base codes [length], at least k long."""
         budget = self.settings.token_budget * BUFFERED_BATCHES
         buffer = _Buffer()
         for codes in records:
-            self._add(buffer, codes)
+            buffer.add(*self.reader.windows(codes))
             if buffer.size >= budget:
                 yield from self._flush(buffer)
                 buffer = _Buffer()
         yield from self._flush(buffer)
-
-    def _add(self, buffer: _Buffer, codes: np.ndarray) -> None:
-        ring = self.circular and len(codes) <= max_bases(self.max_tokens, self.tokenizer, circular=True)
-        spans, weights = self._telling_windows(codes)
-        buffer.weights.append(weights)
-        for start, stop in spans:
-            window = codes[start:stop]
-            for part in (window, reverse_complement(window))[: self.strands]:
-                ids = tokenize(part, self.tokenizer, circular=ring)
-                buffer.tokens.append(ids)
-                buffer.circular.append(ring)
-                buffer.size += len(ids)
-
-    def _telling_windows(self, codes: np.ndarray) -> tuple[list[tuple[int, int]], list[int]]:
-        """The windows that a record is read in, and the known bases of each. Those without any say nothing: they are left out where there are others."""
-        spans = self.windows(len(codes))
-        known = [int(np.count_nonzero(codes[start:stop] < OTHER)) for start, stop in spans]
-        if not any(known):
-            return spans, [1] * len(spans)
-        return [span for span, bases in zip(spans, known, strict=True) if bases], [bases for bases in known if bases]
-
-    def windows(self, length: int) -> list[tuple[int, int]]:
-        """The spans that a record of `length` bases is read in: itself, or evenly spaced overlapping windows that cover it."""
-        if length <= max_bases(self.max_tokens, self.tokenizer, circular=self.circular):
-            return [(0, length)]
-        # A ring a few bases too long may fit as a line, which has fewer tokens.
-        size = min(length, max_bases(self.max_tokens, self.tokenizer))
-        count = int(np.ceil((length - size) / max(1, int(size * (1 - self.settings.overlap))))) + 1
-        return [(int(start), int(start) + size) for start in np.linspace(0, length - size, count).round()]
 
     def _flush(self, buffer: _Buffer) -> Iterator[Scores]:
         if not buffer.weights:
@@ -169,10 +152,10 @@ class Scorer:
             start = stop
 
     def _run_all(self, buffer: _Buffer) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [token array, class] and features [token array, feature], float64; run in batches of similar lengths, the longest first.
+        """Probabilities [window, class] and features [window, feature], float64; run in batches of similar lengths, the longest first.
 
         Raises:
-            OutOfMemory: one token array alone does not fit.
+            OutOfMemory: one window alone does not fit.
         """
         shares = self.processes.share(lambda: self._run_share(buffer))
         done, probabilities, features = zip(*(outputs for share in shares for outputs in share), strict=True)
@@ -180,14 +163,14 @@ class Scorer:
         return np.concatenate(probabilities)[places], np.concatenate(features)[places]
 
     def _run_share(self, buffer: _Buffer) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Of this process's batches: which token arrays, their probabilities and features. A batch is the same whoever runs it, and so are its scores."""
-        lengths = np.array([len(ids) for ids in buffer.tokens])
+        """Of this process's batches: which windows, their probabilities and features. A batch is the same whoever runs it, and so are its scores."""
+        lengths = np.array([window.tokens for window in buffer.windows])
         planned = self._batches(lengths, np.arange(len(lengths)), self.settings.token_budget)[self.processes.rank :: self.processes.world]
         waiting = [part for each in planned for part in self._batches(lengths, each, self.token_budget)]
         found = []
         while waiting:
             batch = waiting.pop()
-            outputs = self._run_if_it_fits([buffer.tokens[i] for i in batch], [buffer.circular[i] for i in batch])
+            outputs = self._run_if_it_fits([buffer.windows[i] for i in batch])
             if outputs is None:
                 waiting = [part for each in (*waiting, batch) for part in self._batches(lengths, each, self.token_budget)]
                 continue
@@ -198,18 +181,18 @@ class Scorer:
         parts = similar_lengths(lengths[places], token_budget=token_budget, max_records=self.settings.max_records)
         return [places[part] for part in parts]
 
-    def _run_if_it_fits(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray] | None:
+    def _run_if_it_fits(self, windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray] | None:
         """What `_run` gives; None where memory ran out, with the token budget halved."""
         try:
-            return self._run(tokens, circular)
+            return self._run(windows)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             said = str(error).partition("\n")[0] or type(error).__name__
-        longest = max(map(len, tokens))
-        if len(tokens) == 1:
+        longest = max(window.tokens for window in windows)
+        if len(windows) == 1:
             raise self._shortage(longest, said)
-        before, self.token_budget = self.token_budget, min(self.token_budget, len(tokens) * longest) // 2
+        before, self.token_budget = self.token_budget, min(self.token_budget, len(windows) * longest) // 2
         _log.warning("out of memory (%s): token budget %s, %s now", said, f"{before:,}", f"{self.token_budget:,}")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -221,14 +204,15 @@ class Scorer:
         fits = longest_prediction(self.network.settings, self.tokenizer.vocabulary, device)
         return shortage("prediction", tokens, said, fits=fits)
 
-    def _run(self, tokens: Sequence[np.ndarray], circular: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray]:
         device = next(self.network.parameters()).device
-        batch = collate(tokens, circular, [-1] * len(tokens), range(len(tokens))).to(device)
+        ids = [window.ids(self.tokenizer) for window in windows]
+        batch = collate(ids, [window.ring for window in windows], [-1] * len(windows), range(len(windows))).to(device)
         with torch.inference_mode(), head_inputs(self.network, collect=self.features) as seen:
             logits = self.network(batch.tokens, batch.lengths, batch.circular)
         if not bool(torch.isfinite(logits).all()):
             raise FloatingPointError("the network's scores are not finite")
-        features = seen[0].cpu().double().numpy() if seen else np.empty((len(tokens), 0))
+        features = seen[0].cpu().double().numpy() if seen else np.empty((len(windows), 0))
         return torch.softmax(logits.cpu().double(), dim=1).numpy(), features
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +183,11 @@ class Watching:
 
     def __init__(self, rule):
         self.rule, self.circular, self.tokenizer, self.seen = rule, True, OfSix, []
+
+    def linear(self):
+        other = copy(self)
+        other.circular = False
+        return other
 
     def score(self, records):
         for codes in records:

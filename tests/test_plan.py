@@ -23,9 +23,9 @@ from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.reconstruction import Reconstructor
-from genomix.plan import read_lengths
 from genomix.planning import Costs, choose, memory, parts_of
 from genomix.planning.costs import Cost, measured_costs
+from genomix.planning.lengths import read_lengths
 from genomix.planning.measure import Specimen, profiled_bytes
 from genomix.processes import Processes, noticing_lost_processes
 from genomix.scorer import PredictSettings, Scorer

@@ -3,7 +3,8 @@
 import csv
 import json
 import random
-from itertools import pairwise
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from genomix.cli.main import main
 from genomix.predict import predict
 from genomix.records import Prediction, SequenceRecord
 from genomix.report.predictions import COLUMNS, write_predictions
-from genomix.scorer import PredictSettings, Scorer, build_scorer
+from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import build_tokenizer
+from genomix.windows import Reader
 
 CLASSES = ("prob/lem", "ünïcode\tname")
 
@@ -162,21 +164,47 @@ def test_both_strands_give_one_answer_and_forward_may_not(bundle):
 
 @given(st.integers(1, 3_000), st.integers(4, 400), st.floats(0, 0.9), st.booleans())
 def test_windows_cover_a_record_and_overlap(length, most, overlap, circular):
-    scorer = Scorer(
-        torch.nn.Identity(),
-        build_tokenizer(TOKENIZER),
-        max_tokens=most,
-        strand="both",
-        circular=circular,
-        settings=PredictSettings(overlap=overlap),
-    )
-    windows = scorer.windows(length)
-    assert windows[0][0] == 0
-    assert windows[-1][1] == length
-    assert len({stop - start for start, stop in windows}) == 1
-    for (start, stop), (following, _) in pairwise(windows):
-        assert start < following <= stop
-        assert stop - following >= int((stop - start) * overlap) - 1
+    spans = Reader(build_tokenizer(TOKENIZER), most, 2, circular, overlap).spans(length)
+    assert spans[0][0] == 0
+    assert len({stop - start for start, stop in spans}) == 1
+    around = circular and len(spans) > 1
+    assert spans[-1][1] >= length if around else spans[-1][1] == length
+    assert spans[-1][0] < length
+    following = [*(start for start, _ in spans[1:]), *([length] if around else [])]
+    for (start, stop), after in zip(spans, following, strict=around):
+        assert start < after <= stop
+        assert stop - after >= int((stop - start) * overlap) - 1
+
+
+def test_a_window_crosses_the_joint_of_a_ring_like_any_other_place():
+    codes = np.random.default_rng(3).integers(0, 4, 1_000, dtype=np.uint8)
+    tokenizer = build_tokenizer(TOKENIZER)
+    windows, weights = Reader(tokenizer, 200, 1, True, 0.25).windows(codes)
+    assert weights == [windows[0].stop] * len(windows)
+    twice = np.concatenate([codes, codes])
+    assert windows[-1].stop > len(codes)
+    for window in windows:
+        assert window.ids(tokenizer).tolist() == tokenizer.encode(twice[window.start : window.stop]).tolist()
+    seen = np.bincount(np.concatenate([np.arange(window.start, window.stop) % len(codes) for window in windows]))
+    assert seen.min() >= 1
+
+
+def test_stretches_of_rings_are_read_as_lines():
+    scorer = build_scorer(replace(make_bundle(), circular=True), PredictSettings())
+    codes = np.zeros(300, dtype=np.uint8)
+    found = [{window.ring for window in each.reader.windows(codes)[0]} for each in (scorer, scorer.linear())]
+    assert found == [{True}, {False}]
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_a_record_that_is_read_in_windows_takes_its_bases_and_not_the_tokens_of_all_windows(circular):
+    codes = np.random.default_rng(4).integers(0, 4, 4_000_000, dtype=np.uint8)
+    tracemalloc.start()
+    windows, _ = Reader(build_tokenizer(TOKENIZER), 4_096, 2, circular, 0.5).windows(codes)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(window.tokens for window in windows) > 3.9 * len(codes)
+    assert peak < len(codes) / 4
 
 
 def test_windows_are_averaged_by_their_bases():
@@ -184,7 +212,7 @@ def test_windows_are_averaged_by_their_bases():
     rng = random.Random(5)
     sequence = random_sequence(rng, 100, gc=0.4)
     (whole,) = predictions(bundle, [sequence])
-    spans = build_scorer(bundle, PredictSettings()).windows(100)
+    spans = build_scorer(bundle, PredictSettings()).reader.spans(100)
     assert whole.windows == len(spans) > 1
     parts = predictions(bundle, [sequence[start:stop] for start, stop in spans])
     assert whole.probabilities == pytest.approx(np.mean([part.probabilities for part in parts], axis=0), abs=1e-6)

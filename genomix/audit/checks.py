@@ -6,7 +6,6 @@ the whole records that it was cut from. Every record draws from (seed, size, rec
 """
 
 from collections.abc import Callable, Iterable
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -135,8 +134,7 @@ def _shuffles(scorer: Scorer, dataset: Dataset, sample: _Sample, seed: int, skip
 
 
 def _crops(scorer: Scorer, dataset: Dataset, sample: _Sample, seed: int, skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    linear = copy(scorer)
-    linear.circular = False
+    linear = scorer.linear()
     rows = []
     for length in CROPS:
         longer = sample.part(dataset.lengths[sample.records] > length)

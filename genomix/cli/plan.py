@@ -36,7 +36,8 @@ def plan(
     Runs the network on three short records on the device, and extrapolates.
     """
     from genomix.outputs import require_free
-    from genomix.plan import make_plan, read_lengths, write_plan
+    from genomix.plan import make_plan, write_plan
+    from genomix.planning.lengths import read_lengths
     from genomix.settings import resolve
     from genomix.settings.run import RunSettings
 

@@ -75,6 +75,13 @@ def max_bases(max_tokens: int, tokenizer: Tokenizer, *, circular: bool = False) 
     return max_tokens * tokenizer.stride if circular else (max_tokens - 1) * tokenizer.stride + tokenizer.k
 
 
+def token_count(bases: int, tokenizer: Tokenizer, *, circular: bool = False) -> int:
+    """Tokens of a record of so many bases."""
+    if bases < tokenizer.k:
+        return 0
+    return ((bases - 1) if circular else (bases - tokenizer.k)) // tokenizer.stride + 1
+
+
 def collate(
     tokens: Sequence[np.ndarray], circular: Sequence[bool], labels: Sequence[int], records: Sequence[int], places: Sequence[int] = ()
 ) -> Batch:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from genomix.data.augment import Strand
+from genomix.data.batches import token_count
 from genomix.data.store import Dataset
 from genomix.errors import DataError
 from genomix.nn.classifier import ModelSettings
@@ -26,7 +27,7 @@ def resized(model: ModelSettings, longest: int, *, circular: bool, tokenizer: To
     """
     if model.fixed_length:
         return model
-    tokens = ((longest - 1) if circular else max(0, longest - tokenizer.k)) // tokenizer.stride + 1
+    tokens = max(1, token_count(longest, build_tokenizer(tokenizer), circular=circular))
     positions = -(-tokens // model.patch)
     rounded = model.patch * 2 ** (positions - 1).bit_length()
     return model.model_copy(update={"max_tokens": min(model.max_tokens, rounded)})
