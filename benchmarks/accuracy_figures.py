@@ -12,7 +12,7 @@ from accuracy_sets import Places, Run
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.metrics import headline
-from genomix.metrics.bootstrap import resampled_weights, sampling_units
+from genomix.metrics.bootstrap import interval, resampled_weights, sampling_units
 from genomix.metrics.weighted import figures_of_decisions
 
 FIGURES = ("accuracy", "macro_f1", "roc_auc", "log_loss")
@@ -82,13 +82,15 @@ def gain(dataset: Dataset, split: str, ours: np.ndarray, theirs: np.ndarray, *, 
     differences = np.concatenate(
         [_differences(labels, ours, theirs, weights) for weights in resampled_weights(len(labels), groups, resamples, 0)]
     )
-    low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    units = sampling_units(len(labels), groups)
+    bounds = interval(differences, units, CONFIDENCE)
+    assert bounds is not None, f"{units} independent records are too few for an interval"
     return {
         "difference": network - rival,
-        "low": float(low),
-        "high": float(high),
+        "low": bounds[0],
+        "high": bounds[1],
         "confidence": CONFIDENCE,
-        "units": sampling_units(len(labels), groups),
+        "units": units,
         "records": len(labels),
     }
 

@@ -72,11 +72,12 @@ def evaluate(
     others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
-    metrics["bootstrap"] |= _independent(families(dataset, indices), labels, bundle.classes)
+    family = families(dataset, indices)
+    metrics["bootstrap"] |= _independent(family, labels, bundle.classes)
     metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
-    metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=groups)
+    metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
     return metrics | confidence_figures(bundle.confidence, labels, probabilities) | ({"other_dataset": True} if elsewhere else {})
 
 
@@ -151,7 +152,7 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
 
 
 def _by_similarity(
-    dataset: Dataset, indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray | None
+    dataset: Dataset, indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray
 ) -> dict[str, Any]:
     """Accuracy by similarity to the training split of the dataset; `{"unavailable": why}` where that can't be said."""
     train = dataset.indices("train")

@@ -20,7 +20,9 @@ from genomix.metrics import (
     reliability,
     summary_lines,
 )
-from genomix.metrics.weighted import weighted_figures
+from genomix.metrics.bootstrap import effective_units, fewest_units, interval
+from genomix.metrics.calibration import error_by_chance
+from genomix.metrics.weighted import Judged
 
 
 def made_up(seed, records, classes, *, skill=1.5, steps=None):
@@ -87,15 +89,21 @@ def test_a_class_that_was_ruled_out_costs_a_finite_loss():
 
 class TestDegenerateSplits:
     def test_one_class_only(self):
-        labels, probabilities = np.zeros(5, dtype=int), np.tile([0.7, 0.2, 0.1], (5, 1))
+        labels, probabilities = np.zeros(6, dtype=int), np.tile([0.7, 0.2, 0.1], (6, 1))
         figures = headline(labels, probabilities)
         assert figures["accuracy"] == figures["balanced_accuracy"] == figures["macro_f1"] == 1.0
-        assert figures["mcc"] == 0.0
+        assert figures["mcc"] is None
         assert figures["roc_auc"] is None
         assert figures["average_precision"] is None
         intervals = bootstrap_intervals(labels, probabilities, resamples=20)
         assert intervals["roc_auc"] is None
+        assert intervals["mcc"] is None
         assert intervals["accuracy"] == [1.0, 1.0]
+
+    def test_resamples_of_one_class_say_nothing_of_a_correlation(self):
+        labels = np.repeat([0, 1], [10, 2])
+        assert bootstrap_intervals(labels, np.eye(2)[labels])["mcc"] == [1.0, 1.0]
+        assert headline(labels, np.eye(2)[np.zeros(12, dtype=int)])["mcc"] == 0.0
 
     def test_a_class_without_records_is_left_out_of_the_means_but_predicting_it_is_an_error(self):
         labels = np.array([0, 0, 1, 1])
@@ -143,7 +151,7 @@ class TestWeights:
     def test_a_weight_is_a_record_repeated(self, seed, classes, records, steps, data):
         labels, probabilities = made_up(seed, records, classes, steps=steps)
         weights = np.array(data.draw(st.lists(st.integers(0, 3), min_size=records, max_size=records).filter(any)), dtype=float)
-        fast = weighted_figures(labels, probabilities, weights[None])
+        fast = Judged(labels, probabilities).figures(weights[None])
         repeated = np.repeat(np.arange(records), weights.astype(int))
         slow = headline(labels[repeated], probabilities[repeated])
         for name in FIGURES:
@@ -152,10 +160,21 @@ class TestWeights:
     def test_many_resamples_at_once_are_those_one_by_one(self):
         labels, probabilities = made_up(3, 50, 3)
         weights = np.random.default_rng(0).integers(0, 4, size=(8, 50)).astype(float)
-        together = weighted_figures(labels, probabilities, weights)
+        together = Judged(labels, probabilities).figures(weights)
         for row in range(8):
-            alone = weighted_figures(labels, probabilities, weights[row : row + 1])
+            alone = Judged(labels, probabilities).figures(weights[row : row + 1])
             assert {name: alone[name][0] for name in FIGURES} == pytest.approx({name: together[name][row] for name in FIGURES})
+
+    def test_ranks_of_many_records_are_rounded_without_a_trace(self, monkeypatch):
+        labels, probabilities = made_up(4, 30_000, 3)
+        weights = np.random.default_rng(0).integers(0, 3, size=(3, 30_000)).astype(float)
+        monkeypatch.setattr("genomix.metrics.weighted._MOST_PAIRS", 0)
+        exact = Judged(labels, probabilities).figures(weights)
+        monkeypatch.setattr("genomix.metrics.weighted._EXACT_RANKS", 1_000)
+        rounded = Judged(labels, probabilities).figures(weights)
+        for name in ("roc_auc", "average_precision"):
+            assert rounded[name] == pytest.approx(exact[name], abs=2e-5)
+            assert not np.array_equal(rounded[name], exact[name])
 
 
 class TestIntervals:
@@ -178,8 +197,8 @@ class TestIntervals:
         monkeypatch.setattr("genomix.metrics.bootstrap._WEIGHTS_AT_ONCE", 60 * 7)
         parts = bootstrap_intervals(labels, probabilities, resamples=100)
         assert parts.keys() == whole.keys()
-        for name, interval in whole.items():
-            assert parts[name] == pytest.approx(interval, rel=1e-12)  # a product of other sizes may add up in another order
+        for name, bounds in whole.items():
+            assert parts[name] == pytest.approx(bounds, rel=1e-12)  # a product of other sizes may add up in another order
 
     def test_copies_in_one_group_are_worth_one_record(self):
         """Ten copies of each record: drawn as records they feign certainty, drawn as groups they give the interval of the originals."""
@@ -196,9 +215,52 @@ class TestIntervals:
         alone = bootstrap_intervals(labels, probabilities, seed=3)
         assert bootstrap_intervals(labels, probabilities, groups=np.full(40, ""), seed=3) == alone
 
-    def test_one_group_has_no_interval(self):
-        labels, probabilities = made_up(2, 40, 2)
-        assert bootstrap_intervals(labels, probabilities, groups=np.full(40, "x"))["accuracy"] is None
+    @pytest.mark.parametrize(("count", "some"), [(1, False), (2, False), (5, False), (6, True)])
+    def test_few_groups_have_no_interval(self, count, some):
+        labels, probabilities = made_up(2, 60, 2)
+        groups = (np.arange(60) % count).astype(str)
+        assert (bootstrap_intervals(labels, probabilities, groups=groups)["accuracy"] is not None) == some
+        assert (paired_gain(labels, probabilities, probabilities[:, ::-1], groups=groups)["low"] is not None) == some
+
+    def test_no_interval_where_all_units_agree_by_chance_too_often(self):
+        assert [fewest_units(confidence) for confidence in (0.5, 0.75, 0.9, 0.95, 0.99)] == [2, 3, 5, 6, 8]
+
+    @pytest.mark.parametrize("units", [6, 8, 12, 30])
+    def test_alike_classifiers_differ_no_more_often_than_the_interval_may_miss(self, units):
+        """Of groups that are right as often with both: the plain percentiles miss 0 in up to 14 of 100 at 6 units."""
+        random = np.random.default_rng(units)
+        missed = 0
+        for _ in range(1_000):
+            difference = np.subtract(*random.binomial(30, random.beta(8, 2, size=(2, units)))) / 30
+            drawn = random.multinomial(units, np.full(units, 1 / units), size=1_000) @ difference / units
+            low, high = interval(drawn, units, 0.95)
+            missed += low > 0 or high < 0
+        assert missed < 95
+
+    def test_uneven_groups_count_as_fewer(self):
+        assert effective_units(40, None) == 40
+        assert effective_units(40, np.repeat(["a", "b", "c", "d"], 10)) == pytest.approx(4)
+        assert effective_units(129, np.array(["large"] * 100 + [""] * 29)) == pytest.approx(129**2 / (100**2 + 29))
+
+
+class TestErrorByChance:
+    @pytest.mark.parametrize(("records", "mean"), [(20, 0.19), (100, 0.09), (2_000, 0.02)])
+    def test_it_is_what_true_probabilities_reach(self, records, mean):
+        random = np.random.default_rng(records)
+        probabilities = random.dirichlet([1, 1, 1], size=records)
+        top, calls = probabilities.max(axis=1), probabilities.argmax(axis=1)
+        found = error_by_chance(probabilities, confidence=0.95)
+        assert found["mean"] == pytest.approx(mean, rel=0.3)
+        right = random.random((400, records)) < top
+        errors = [headline(np.where(row, calls, (calls + 1) % 3), probabilities)["ece"] for row in right]
+        assert np.mean(errors) == pytest.approx(found["mean"], rel=0.1)
+        assert 0.85 < np.mean(np.array(errors) <= found["high"]) <= 1
+
+    def test_related_records_are_wrong_together(self):
+        probabilities = np.tile([0.7, 0.3], (100, 1))
+        alone, together = (error_by_chance(probabilities, groups=groups, confidence=0.95) for groups in (None, np.full(100, "x")))
+        assert alone["high"] < 0.15
+        assert together["high"] == pytest.approx(0.7)
 
 
 class TestGain:
@@ -273,15 +335,15 @@ def test_summary_lines():
 
 
 GOLDEN = """\
-gain over the best baseline (k-mer 6 logistic regression): macro-F1 -0.044 (0.841 against 0.886; 90% interval -0.378 to +0.286)
+gain over the best baseline (k-mer 6 logistic regression): macro-F1 -0.044 (0.841 against 0.886; 90% interval -0.444 to +0.381)
 test split: 8 records, 3 classes; [90% bootstrap intervals over 8 records]
                    network                  majority  6-mers
 accuracy             0.875  [0.625, 1.000]     0.375   0.875
 balanced accuracy    0.833  [0.667, 1.000]     0.333   0.889
-macro-F1             0.841  [0.556, 1.000]     0.182   0.886
-MCC                  0.826  [0.567, 1.000]     0.000   0.830
-ROC AUC              0.883  [0.750, 1.000]     0.500   0.911
-average precision    0.792  [0.597, 1.000]     0.333   0.847
+macro-F1             0.841  [0.500, 1.000]     0.182   0.886
+MCC                  0.826  [0.530, 1.000]     0.000   0.830
+ROC AUC              0.883  [0.725, 1.000]     0.500   0.911
+average precision    0.792  [0.571, 1.000]     0.333   0.847
 log loss (nats)      0.464  [0.143, 1.105]     1.099   0.483
 calibration error    0.008  [0.008, 0.242]     0.042   0.075"""
 

@@ -285,6 +285,32 @@ class TestCaveats:
         assert "12 sets of related records" in found["Small test split"].text
         assert "Small test split" not in titles(made_inputs())
 
+    def test_records_without_relatives_are_no_sets(self):
+        labels = np.arange(27) % 3
+        groups = np.array([f"genus {number}" for number in range(27)])
+        metrics = compare(labels, CLASSES, probabilities(labels, 3, wrong=2), {}, split="test", resamples=20, groups=groups)
+        assert "It holds 27 records," in titles(made_inputs(metrics=metrics))["Small test split"].text
+        assert "resamples of 27 records)" in Page(render(made_inputs(metrics=metrics))).text
+
+    def test_few_groups_show_no_gain_however_clear_it_looks(self):
+        groups = np.array([f"genus {number % 3}" for number in range(90)])
+        metrics = made_metrics(wrong=0, baseline_wrong=60, groups=groups)
+        assert verdict(metrics)[0] == "open"
+        assert "too few unrelated records" in titles(made_inputs(metrics=metrics))["Gain not shown"].text
+
+    @pytest.mark.parametrize(
+        ("records", "skewed", "off"), [(30, False, False), (30, True, True), (3_000, False, False), (3_000, True, True)]
+    )
+    def test_probabilities_are_called_off_where_chance_does_not_explain_it(self, records, skewed, off):
+        random = np.random.default_rng(1)
+        chances = random.uniform(0.5, 1, records)
+        calls = random.integers(2, size=records)
+        labels = np.where(random.random(records) < (chances - 0.5 if skewed else chances), calls, 1 - calls)
+        answers = np.where(np.eye(2)[calls] == 1, chances[:, None], 1 - chances[:, None])
+        metrics = compare(labels, ("a", "b"), answers, {}, split="test", resamples=20)
+        assert metrics["ece"] > 0.1 or records > 30
+        assert ("Probabilities are off" in titles(made_inputs(metrics=metrics))) == off
+
     def test_classes_that_are_one_family_are_named_and_their_records_are_no_independent_ones(self):
         metrics = made_metrics(groups=np.array([f"record {number}" for number in range(90)]))
         metrics["bootstrap"] |= {"families": 31, "divided": ["Diptera"]}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from genomix.metrics.bootstrap import CONFIDENCE, sampling_units
+from genomix.metrics.bootstrap import CONFIDENCE, effective_units
 
 BINS = (0.0, 0.8, 0.9, 0.95, 0.99, 1.0)
 """Bounds; a bin holds its lower one, the last one both."""
@@ -36,7 +36,7 @@ def accuracy_by_similarity(
         similarity: float64 [record], to the nearest training record; NaN where it is not known.
         threshold: from which similarity on a record is a near-duplicate of a training record.
         pairs: of each record its name and that of its nearest training record, empty where there is none.
-        groups: a name a record; records of one name are not independent, so an interval counts them once.
+        groups: a name a record; records of one name are not independent, so an interval is as wide as if each name were one record.
 
     Returns:
         `bins`: rows of `low high records correct accuracy interval`; the two are None for an empty bin. `near`, `far`: the same for the records at or above,
@@ -91,7 +91,7 @@ def bin_title(row: dict[str, Any]) -> str:
     return f"{row['low']:g} or more" if row["high"] == BINS[-1] else f"{row['low']:g} to {row['high']:g}"
 
 
-def wilson_interval(part: float, count: int, confidence: float) -> list[float]:
+def wilson_interval(part: float, count: float, confidence: float) -> list[float]:
     """`[low, high]` of a proportion seen in `count` independent trials. Wilson, JASA 22, 1927; does not shrink to a point at 0 or 1."""
     z = float(ndtri((1 + confidence) / 2))
     middle = (part + z * z / (2 * count)) / (1 + z * z / count)
@@ -103,7 +103,7 @@ def _figures(right: np.ndarray, chosen: np.ndarray, groups: np.ndarray | None, c
     count, correct = int(chosen.sum()), int(right[chosen].sum())
     if not count:
         return {"records": 0, "correct": 0, "accuracy": None, "interval": None}
-    units = sampling_units(count, None if groups is None else groups[chosen])
+    units = effective_units(count, None if groups is None else groups[chosen])
     accuracy = correct / count
     return {"records": count, "correct": correct, "accuracy": accuracy, "interval": wilson_interval(accuracy, units, confidence)}
 

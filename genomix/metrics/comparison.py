@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, gain_of, intervals_of, resampled_figures, sampling_units
+from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, fewest_units, gain_of, intervals_of, resampled_figures, sampling_units
 from genomix.metrics.by_rank import best_baseline, figures_by_rank
 from genomix.metrics.by_similarity import similarity_lines
+from genomix.metrics.calibration import error_by_chance
 from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
 
 GAIN_METRIC = "macro_f1"
@@ -72,7 +73,7 @@ def compare(
 
     Returns:
         The network's headline figures at the top, and `split seed classes intervals bootstrap baselines baseline_intervals gain gains per_class
-        confusion reliability ranks`. `gains` holds the network's gain over each baseline, `gain` the one over the best, None without baselines. The best
+        confusion reliability ece_by_chance ranks`. `gains` holds the network's gain over each baseline, `gain` the one over the best, None without baselines. The best
         baseline is the one with the highest macro-F1 on this very split, so the choice favours the baselines. `ranks` is None unless labels are paths in a
         tree (`genomix.ranks`).
 
@@ -81,8 +82,11 @@ def compare(
     """
     resamples = resamples or _default_resamples(len(labels))
     resampling: dict[str, Any] = {"groups": groups, "resamples": resamples, "seed": seed}
-    ours = headline(labels, probabilities), resampled_figures(labels, probabilities, **resampling)
-    others = {name: (headline(labels, each), resampled_figures(labels, each, **resampling)) for name, each in baselines.items()}
+    answers = [probabilities, *baselines.values()]
+    judged = [
+        (headline(labels, each), draws) for each, draws in zip(answers, resampled_figures(labels, answers, **resampling), strict=True)
+    ]
+    ours, others = judged[0], dict(zip(baselines, judged[1:], strict=True))
     gains = {name: gain_of(GAIN_METRIC, ours, other, confidence) for name, other in others.items()}
     scores = {name: points for name, (points, _) in others.items()}
     return {
@@ -91,12 +95,7 @@ def compare(
         "seed": seed,
         "classes": list(classes),
         "intervals": intervals_of(*ours, confidence),
-        "bootstrap": {
-            "resamples": resamples,
-            "confidence": confidence,
-            "unit": "record" if groups is None else "group",
-            "units": sampling_units(len(labels), groups),
-        },
+        "bootstrap": {"resamples": resamples, "confidence": confidence, **_units(len(labels), groups)},
         "baselines": scores,
         "baseline_intervals": {name: intervals_of(*other, confidence) for name, other in others.items()},
         "gain": _best_gain(gains, scores),
@@ -104,6 +103,7 @@ def compare(
         "per_class": per_class(labels, probabilities, classes),
         "confusion": confusion(labels, probabilities, classes),
         "reliability": reliability(labels, probabilities),
+        "ece_by_chance": error_by_chance(probabilities, groups=groups, confidence=confidence, seed=seed),
         "ranks": figures_by_rank(labels, classes, probabilities, baselines),
     }
 
@@ -128,13 +128,19 @@ def gain_line(metrics: dict) -> str:
         return "gain over the best baseline: unknown, no baseline was fitted"
     name, metric = gain["baseline"], gain["metric"]
     ours, theirs = metrics[metric], metrics["baselines"][name][metric]
-    interval = "no interval: too few records"
+    interval = "no interval: too few unrelated records"
     if gain["low"] is not None:
         interval = f"{gain['confidence']:.0%} interval {gain['low']:+z.3f} to {gain['high']:+z.3f}"
     return (
         f"gain over the best baseline ({BASELINE_TITLES.get(name, name)}): {FIGURE_TITLES[metric]} {gain['difference']:+z.3f} "
         f"({ours:.3f} against {theirs:.3f}; {interval})"
     )
+
+
+def _units(record_count: int, groups: np.ndarray | None) -> dict[str, Any]:
+    """What the bootstrap draws, and how many; groups of one record each are records."""
+    units = sampling_units(record_count, groups)
+    return {"unit": "record" if units == record_count else "group", "units": units}
 
 
 def _default_resamples(record_count: int) -> int:
@@ -153,7 +159,11 @@ def _interval_note(metrics: dict) -> str:
     unit = f"{bootstrap['units']} {bootstrap['unit']}s"
     if bootstrap.get("divided"):
         unit = f"{bootstrap['units']} records or clusters of {bootstrap['families']} families"
-    return f"; [{bootstrap['confidence']:.0%} bootstrap intervals over {unit}]" if bootstrap["units"] > 1 else ""
+    return (
+        f"; [{bootstrap['confidence']:.0%} bootstrap intervals over {unit}]"
+        if bootstrap["units"] >= fewest_units(bootstrap["confidence"])
+        else ""
+    )
 
 
 def _table(metrics: dict) -> list[str]:

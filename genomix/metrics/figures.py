@@ -14,6 +14,9 @@ from genomix.errors import DataError
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision", "log_loss", "ece")
 """Names of the headline figures. Higher is better except for `log_loss` and `ece`."""
 
+FIGURES_OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")
+"""Those that need no more than the predicted classes."""
+
 SMALLEST_PROBABILITY = 1e-15
 """Probabilities are raised to this before their logarithm: a class that a model rules out costs 34.5, not infinity."""
 
@@ -28,6 +31,7 @@ def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
 
     - `balanced_accuracy` and `macro_f1` average over the classes that occur in `labels`. A record predicted as a class that doesn't occur still
       counts as an error of its own class.
+    - `mcc` is None where all records are of one class, and 0 where all are predicted as one.
     - `roc_auc` and `average_precision` come from probabilities. Two classes: those of class 1 (average precision depends on that choice).
       More: the mean, one class against the rest, over the classes that have both positives and negatives. None where no class has.
     - `log_loss` is in nats; see `SMALLEST_PROBABILITY`.
@@ -47,8 +51,7 @@ def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
         # balanced_accuracy_score is the same number, but warns when a class is predicted that has no record.
         "balanced_accuracy": float(scikit.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)),
         "macro_f1": float(scikit.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        # The correlation of constants is 0; asking matthews_corrcoef for that one gets a warning.
-        "mcc": float(scikit.matthews_corrcoef(labels, predicted)) if len(np.union1d(labels, predicted)) > 1 else 0.0,
+        "mcc": float(scikit.matthews_corrcoef(labels, predicted)) if len(present) > 1 else None,
         "roc_auc": _mean_score(scikit.roc_auc_score, labels, probabilities, ranked),
         "average_precision": _mean_score(scikit.average_precision_score, labels, probabilities, ranked),
         "log_loss": float(surprises(labels, probabilities).mean()),

@@ -65,7 +65,7 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
             "No error was made",
             f"Bootstrap intervals shrink to a point then. By the rule of three the true error rate may still be up to {min(bound, 1):.1%} (95%).",
         )
-    if metrics["ece"] > POOR_CALIBRATION:
+    if metrics["ece"] > max(POOR_CALIBRATION, metrics["ece_by_chance"]["high"]):
         yield Caveat(
             "note",
             "Probabilities are off",
@@ -87,7 +87,13 @@ def _of_gain(metrics: dict[str, Any]) -> Iterator[Caveat]:
             "Below a baseline",
             f"The {name} does better in {title} and is simpler, smaller and faster. Prefer it, or train further.",
         )
-    elif kind == "open" and gain["low"] is not None:
+    elif gain["low"] is None:
+        yield Caveat(
+            "warning",
+            "Gain not shown",
+            f"This test split has too few unrelated records to tell whether the network or the {name} is better.",
+        )
+    elif kind == "open":
         yield Caveat(
             "warning",
             "Gain not shown",
@@ -100,8 +106,8 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
     bootstrap = metrics["bootstrap"]
     count = _independent(bootstrap)
     if count < FEW_UNITS:
-        records = "record" if count == 1 else "records"
-        units = f"{count} {records}" if bootstrap["unit"] == "record" else f"{count} set{'s' * (count != 1)} of related records"
+        kind = "record" if count == metrics["records"] else "set"
+        units = f"{count} {kind}{'s' * (count != 1)}" + (" of related records" if kind == "set" else "")
         yield Caveat(
             "warning",
             "Small test split",
