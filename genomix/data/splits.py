@@ -187,14 +187,19 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
     expected = f"expected at least {splits}: one a split"
     if not others:
         raise DataError(
-            f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}", hint="give more records of it, or leave it out"
+            f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}",
+            hint=f"give more records of it, or {_leave_out('it', splits)}",
         )
     named = ", ".join(f"{name!r} ({count})" for name, count in small[:_NAMED])
     more = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
     raise DataError(
         f"{len(small):,} of {len(np.unique(labels)):,} classes have too few records, {expected}: {named}{more}",
-        hint="give more records of each, join classes, or leave them out",
+        hint=f"give more records of each, join classes, or {_leave_out('them', splits)}",
     )
+
+
+def _leave_out(what: str, least: int) -> str:
+    return f"leave {what} out with --min-class {least} (train: --set data.cleaning.min_class={least})"
 
 
 def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:
