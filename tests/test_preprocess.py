@@ -323,6 +323,17 @@ def test_small_classes_are_left_out_before_any_split(method):
     assert [reason for _, reason, _ in rejected(Dataset.open("out"))] == ["small_class"] * 2
 
 
+@pytest.mark.parametrize("words", [["NA", "N/A"], ["nan", "None"], ["NaN", "null"], ["#N/A", "<NA>"]])
+def test_words_for_no_label_are_classes_with_a_warning(words, caplog):
+    labels = [words[0]] * 6 + [words[1]] * 3 + ["Nancy"] * 3 + [""]
+    fasta("all.fa", {f"r{number}": bases(number) for number in range(len(labels))})
+    Path("t.tsv").write_text("".join(["id\tlabel\n", *(f"r{number}\t{label}\n" for number, label in enumerate(labels))]))
+    dataset = made(["all.fa"], labels=LabelSettings(table="t.tsv"))
+    assert dataset.classes == tuple(sorted((*words, "Nancy")))
+    named = ", ".join(f"{word!r} ({6 if word == words[0] else 3} records)" for word in sorted(words))
+    assert f"read as names of classes: {named}; where no label was meant leave the cell empty" in caplog.messages
+
+
 def test_no_record_is_left_where_all_classes_are_small():
     with pytest.raises(DataError, match="no record is left: 8 small_class"):
         made(two_files(), cleaning=CleaningSettings(min_class=5))
