@@ -6,7 +6,7 @@ header; genome intervals carry their BED name. A description is read only by `--
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -77,6 +77,10 @@ class Labeller(Protocol):
         """Empty where there is none for this record."""
         ...
 
+    def known_labels(self) -> Iterable[str]:
+        """Labels that are known before a record is read; one may come several times."""
+        ...
+
     def check(self) -> None:
         """Called after the last record. Raises DataError where something given was never used."""
         ...
@@ -130,6 +134,9 @@ class NoLabeller:
     def label(self, record: SequenceRecord) -> Label:  # noqa: ARG002 - the contract's
         return Label()
 
+    def known_labels(self) -> Iterable[str]:
+        return ()
+
     def check(self) -> None:
         pass
 
@@ -148,6 +155,9 @@ class TableLabeller:
             return Label()
         self._unseen.pop(record.id, None)
         return Label(row.label, row.group, row.split)
+
+    def known_labels(self) -> Iterable[str]:
+        return (row.label for row in self._rows.values())
 
     def check(self) -> None:
         if not self._unseen:
@@ -177,6 +187,9 @@ class RegexLabeller:
         header = f"{record.id} {record.description}" if record.description else record.id
         match = self._pattern.search(header)
         return Label(tidy(match[self._group] or "")) if match else Label()
+
+    def known_labels(self) -> Iterable[str]:
+        return ()
 
     def check(self) -> None:
         pass

@@ -8,6 +8,7 @@ write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster n
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -99,7 +100,9 @@ def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[S
 def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSettings) -> dict[str, Any]:
     """Write all but `dataset.json`, and give its content."""
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
-    items = with_even_ranks(labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels))
+    labeller = build_labeller(files, settings.labels, read_split=needs_split)
+    known = chain(labeller.known_labels(), (file.label for file in files if file.label is not None))
+    items = with_even_ranks(labelled_records(files, labeller, settings.labels), known)
     with _background() as (hashing, stop):
         sources = [hashing.submit(source_entry, path, label, stop) for path, label in inputs(files, settings.labels)]
         both_strands = settings.strand == "both"
