@@ -212,7 +212,24 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tlabel\tlabel\na\tx\ty\n", "labels.tsv", "2 columns are called 'label'", "rename all but one"),
         ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
         ("id,label\na1,Canis lupus, gray\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a comma"),
-        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a comma"),
+        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a tab"),
+        ("id\tlabel\n1\ta1\tx\n", "labels.tsv, line 2", "found 3 fields, expected 2", "row names without a header? R: write.table("),
+        ("id\tlabel\na1\tx\nb1\ty\tz\n", "labels.tsv, line 3", "found 3 fields, expected 2", "a field that holds a tab needs quotes"),
+        (
+            "id,label\n1,a1,x\n",
+            "labels.tsv, line 2",
+            "found 3 fields, expected 2",
+            "a field that holds a comma needs quotes around it; or row names without a header?",
+        ),
+        ("id;label\na1;A;x\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a ; needs quotes around it"),
+        ("id;label;group\na1;x\n", "labels.tsv, line 2", "found 2 fields, expected 3", "a field that holds a ; needs quotes around it"),
+        ("name;label\na1;x\n", "labels.tsv", "no column 'id'; the columns are 'name', 'label'", "--id-column names the column"),
+        (
+            '"id" "label"\n"1" "a1" "x"\n',
+            "labels.tsv, line 1",
+            'found \'"id" "label"\', expected column names separated by tabs',
+            'separated by blanks? R: write.table(..., sep="\\t", row.names=FALSE)',
+        ),
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
         (
@@ -239,9 +256,24 @@ def test_tables_that_are_none(text, where, message, hint):
 
 def test_a_table_in_another_encoding(folder):
     (folder / "t.tsv").write_bytes("id\tlabel\na1\tEscherichia cöli\n".encode("latin-1"))
-    with pytest.raises(DataError, match="not a readable table") as caught:
+    with pytest.raises(DataError, match="'Escherichia cöli' is not UTF-8") as caught:
         labels_of(["a.fa"], table="t.tsv")
-    assert caught.value.hint == "save the table as UTF-8"
+    assert (caught.value.where, caught.value.hint) == ("t.tsv, line 2", "save the table as UTF-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_table_of_excel_in_utf_16(folder, encoding):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (folder / "t.txt").write_bytes(f"{mark}id\tlabel\r\na1\tEscherichia cöli\r\n".encode(encoding))
+    assert labels_of(["a.fa"], table="t.txt") == {"a1": Label("Escherichia cöli")}
+    (folder / "t.txt").write_bytes((folder / "t.txt").read_bytes()[:-1])
+    with pytest.raises(DataError, match="not a readable table"):
+        labels_of(["a.fa"], table="t.txt")
+
+
+def test_a_table_with_semicolons():
+    path = table('id;label;size\na1;"Bacteria;Firmicutes";1,5\nb1;y;\n')
+    assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label("Bacteria;Firmicutes"), "b1": Label("y"), "b2": Label()}
 
 
 def test_a_table_that_is_not_there():
