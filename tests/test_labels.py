@@ -199,7 +199,32 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         "  hint: an id is the header's first word; --allow-missing goes on without them"
     )
     assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa", "b.fa"], table=path)
+    assert caught.value.hint == (
+        "an id is the header's first word; the table lacks 'b1' in b.fa, 'b2' in b.fa; --allow-missing goes on without them"
+    )
     assert "7 of 8 ids are in no sequence file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ids", "hint"),
+    [
+        (["b1.1", "b2.12"], "2 would match but for the version: 'b1.1' in the table, 'b1' in b.fa; write both alike"),
+        (["NC_1"], "1 would match but for the version: 'NC_1' in the table, 'NC_1.2' in c.fa; write both alike"),
+        (
+            [">b1 host=Mus musculus", "b2 of it"],
+            "2 would match by their first word: '>b1 host=Mus musculus' in the table, 'b1' in b.fa; an id is the header's first word",
+        ),
+        (["q"], "an id is the header's first word; the table lacks 'b1' in b.fa, 'b2' in b.fa, 'NC_1.2' in c.fa"),
+    ],
+)
+def test_ids_that_are_written_another_way(folder, ids, hint):
+    (folder / "c.fa").write_text(">NC_1.2\nACGT\n>NC_2.1\nACGT\n")
+    path = table("".join(["id\tlabel\n", *(f"{name}\tx\n" for name in ids)]))
+    with pytest.raises(DataError) as caught:
+        labels_of(["b.fa", "c.fa"], table=path)
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from genomix.data.label_table import Columns, read_label_table
 from genomix.data.label_text import tidy
+from genomix.data.near_ids import NearIds
 from genomix.data.source_files import SourceFile
 from genomix.errors import DataError, UsageError
 from genomix.formats import interval_records, open_records
@@ -148,10 +149,12 @@ class TableLabeller:
         self._path, self._allow_missing = path, allow_missing
         self._rows = read_label_table(path, columns)
         self._unseen = dict.fromkeys(self._rows)
+        self._near = NearIds(self._rows)
 
     def label(self, record: SequenceRecord) -> Label:
         row = self._rows.get(record.id)
         if row is None:
+            self._near.add(record)
             return Label()
         self._unseen.pop(record.id, None)
         return Label(row.label, row.group, row.split)
@@ -166,7 +169,8 @@ class TableLabeller:
         more = ", ..." if len(self._unseen) > _NAMED_IN_ERRORS else ""
         message = f"{len(self._unseen)} of {len(self._rows)} ids are in no sequence file: {examples}{more}"
         if not self._allow_missing:
-            hint = "an id is the header's first word; --allow-missing goes on without them"
+            without = "" if len(self._unseen) == len(self._rows) else "; --allow-missing goes on without them"
+            hint = self._near.hint() + without
             raise DataError(message, where=self._path, hint=hint)
         _log.warning("%s: %s", self._path, message)
 
