@@ -375,6 +375,36 @@ def test_intervals_are_labelled_by_name_and_know_their_contig(folder):
     ]
 
 
+def intervals_of(names: list[str]) -> list[str]:
+    Path("genome.fa").write_text(f">chr1\n{'ACGT' * 30}\n")
+    Path("regions.bed").write_text("".join(f"chr1\t{place}\t{place + 20}\t{name}\n" for place, name in enumerate(names)))
+    settings = LabelSettings(intervals="regions.bed", genome="genome.fa")
+    return [item.known.label for item in labelled_records([], build_labeller([], settings, read_split=False), settings)]
+
+
+def test_names_of_single_intervals_are_no_classes():
+    peaks = [f"peak_{number}" for number in range(1, 13)]
+    with pytest.raises(DataError) as caught:
+        intervals_of([*peaks, "."])
+    assert str(caught.value) == (
+        "regions.bed: 12 regions have 12 names in column 4, such as 'peak_1': expected classes\n"
+        "  hint: column 4 holds the class (enhancer, promoter); all regions stand in one BED file"
+    )
+    assert len(intervals_of(peaks[:9])) == 9
+    assert len(intervals_of([*peaks, "x", "x", "x"])) == 15
+
+
+@pytest.mark.parametrize("name", ["enh.bed", "enh.BED.gz", "enh.narrowPeak"])
+def test_a_class_of_bed_files_is_sent_to_intervals(folder, name):
+    (folder / name).write_text("chr1\t0\t30\n")
+    with pytest.raises(UsageError, match="is a BED file, which --intervals takes") as caught:
+        labels_of([f"enh={name}", "pro=a.fa"], genome="a.fa")
+    assert caught.value.hint.endswith("column 4 holds the class (enhancer, promoter); all regions stand in one BED file")
+    with pytest.raises(DataError, match="expected FASTA") as unread:
+        labels_of([f"enh={name}"])
+    assert unread.value.hint.startswith("a BED table? --intervals takes it")
+
+
 def test_standard_input(monkeypatch, folder):
     with (folder / "a.fa").open() as file:
         monkeypatch.setattr(sys, "stdin", file)

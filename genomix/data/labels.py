@@ -6,8 +6,10 @@ header; genome intervals carry their BED name. A description is read only by `--
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -17,12 +19,16 @@ from genomix.data.label_text import tidy
 from genomix.data.near_ids import NearIds
 from genomix.data.source_files import SourceFile
 from genomix.errors import DataError, UsageError
-from genomix.formats import interval_records, open_records
+from genomix.formats import CLASS_HINT, interval_records, open_records
+from genomix.formats.opening import display_name
 from genomix.records import SequenceRecord
 
 _log = logging.getLogger(__name__)
 
 _NAMED_IN_ERRORS = 5
+_BED_SUFFIXES = {".bed", ".narrowpeak", ".broadpeak"}
+_MOST_CLASSES, _FEW_INTERVALS = 0.9, 10
+"""More different names than this part of the intervals are names of single regions (`peak_1`), no classes; of fewer intervals that isn't known."""
 
 
 class LabelSettings(BaseModel):
@@ -100,10 +106,20 @@ def labelled_records(files: Sequence[SourceFile], labeller: Labeller, settings: 
             known = labeller.label(record) if of_all is None else of_all
             yield LabelledRecord(record, known, record.id)
     if settings.intervals is not None and settings.genome is not None:
-        for record, interval in interval_records(settings.intervals, settings.genome):
-            name = "" if interval.name == "." else interval.name  # BED's word for none
-            yield LabelledRecord(record, Label(tidy(name)), interval.contig)
+        yield from _labelled_intervals(settings.intervals, settings.genome)
     labeller.check()
+
+
+def _labelled_intervals(bed: str, genome: str) -> Iterator[LabelledRecord]:
+    names: Counter[str] = Counter()
+    for record, interval in interval_records(bed, genome):
+        name = "" if interval.name == "." else tidy(interval.name)  # BED's word for none
+        names[name] += 1
+        yield LabelledRecord(record, Label(name), interval.contig)
+    del names[""]
+    if len(names) > _MOST_CLASSES * max(names.total(), _FEW_INTERVALS):
+        message = f"{names.total():,} regions have {len(names):,} names in column 4, such as {next(iter(names))!r}: expected classes"
+        raise DataError(message, where=display_name(bed), hint=CLASS_HINT)
 
 
 def build_labeller(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> Labeller:
@@ -202,6 +218,9 @@ class RegexLabeller:
 def _refuse_contradictions(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> None:
     if settings.table is not None and settings.regex is not None:
         raise UsageError("--labels and --label-regex both give labels", hint="keep one")
+    beds = [file.path for file in files if _BED_SUFFIXES & {suffix.lower() for suffix in PurePath(file.path).suffixes}]
+    if settings.genome is not None and settings.intervals is None and beds:
+        raise UsageError(f"{beds[0]} is a BED file, which --intervals takes", hint=f"--intervals regions.bed; {CLASS_HINT}")
     if (settings.intervals is None) != (settings.genome is None):
         raise UsageError("--intervals and --genome go together", hint="--intervals regions.bed --genome genome.fa")
     if not files and settings.intervals is None:
