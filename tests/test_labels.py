@@ -360,6 +360,21 @@ def test_patterns_that_are_none(pattern, message):
         labels_of(["a.fa"], regex=pattern)
 
 
+def test_a_pattern_sees_the_organism_of_a_flat_file(folder):
+    lines = ["LOCUS       S1     4 bp    DNA", "SOURCE      x", "  ORGANISM  Mus musculus", "            Eukaryota; Chordata.", "ORIGIN"]
+    (folder / "x.gb").write_text("\n".join([*lines, "        1 acgt", "//", ""]))
+    assert labels_of(["x.gb"], regex=r"\[organism=(\w+)") == {"S1": Label("Mus")}
+    assert labels_of(["x.gb"], regex=r"\[taxonomy=([^]]+)") == {"S1": Label("Eukaryota;Chordata")}
+
+
+def test_a_pattern_that_finds_no_label_at_all():
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa", "b.fa"], regex=r"hots=(\w+)")
+    assert str(caught.value) == (
+        "--label-regex 'hots=(\\\\w+)' finds no label in any of 3 headers\n  hint: what was searched, of the first: 'a1 host=Homo sapiens'"
+    )
+
+
 def test_a_description_is_not_read_unasked():
     assert labels_of(["a.fa"]) == {"a1": Label()}
 

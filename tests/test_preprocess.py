@@ -334,6 +334,26 @@ def test_words_for_no_label_are_classes_with_a_warning(words, caplog):
     assert f"read as names of classes: {named}; where no label was meant leave the cell empty" in caplog.messages
 
 
+@pytest.mark.parametrize(
+    ("circular", "said"),
+    [
+        (
+            None,
+            "4 of 10 records are circular, as their file says (LOCUS or ID), and are taken as linear: --circular takes all records as circular",
+        ),
+        (True, "3 of 10 records are linear, as their file says (LOCUS or ID), and are taken as circular: is --circular right?"),
+    ],
+)
+def test_molecules_that_are_taken_for_what_their_file_denies(circular, said, caplog):
+    entries = [
+        f"LOCUS       g{number}  60 bp    DNA     {'circular' if number < 4 else 'linear  '} BCT 01-JAN-1980\nORIGIN\n        1 {bases(number).lower()}\n//\n"
+        for number in range(7)
+    ]
+    Path("g.gb").write_text("".join(entries))
+    made([f"x={fasta('x.fa', {f'x{number}': bases(20 + number) for number in range(3)})}", "g=g.gb"], circular=circular)
+    assert [message for message in caplog.messages if "LOCUS" in message] == [said]
+
+
 def test_no_record_is_left_where_all_classes_are_small():
     with pytest.raises(DataError, match="no record is left: 8 small_class"):
         made(two_files(), cleaning=CleaningSettings(min_class=5))

@@ -26,6 +26,8 @@ from genomix.records import SequenceRecord
 _log = logging.getLogger(__name__)
 
 _NAMED_IN_ERRORS = 5
+_SHOWN = 300
+"""Letters of a header that an error shows."""
 _BED_SUFFIXES = {".bed", ".narrowpeak", ".broadpeak"}
 _MOST_CLASSES, _FEW_INTERVALS = 0.9, 10
 """More different names than this part of the intervals are names of single regions (`peak_1`), no classes; of fewer intervals that isn't known."""
@@ -202,17 +204,25 @@ class RegexLabeller:
         if not self._pattern.groups:
             raise UsageError(f"--label-regex {pattern!r} has no group", hint="put parentheses around the label: 'host=(\\w+)'")
         self._group: str | int = "label" if "label" in self._pattern.groupindex else 1
+        self._first = ""
+        self._searched = self._found = 0
 
     def label(self, record: SequenceRecord) -> Label:
-        header = f"{record.id} {record.description}" if record.description else record.id
+        header = " ".join(filter(None, (record.id, record.description, record.notes)))
         match = self._pattern.search(header)
-        return Label(tidy(match[self._group] or "")) if match else Label()
+        known = Label(tidy(match[self._group] or "")) if match else Label()
+        self._first = self._first or header
+        self._searched += 1
+        self._found += bool(known.label)
+        return known
 
     def known_labels(self) -> Iterable[str]:
         return ()
 
     def check(self) -> None:
-        pass
+        if self._searched and not self._found:
+            message = f"--label-regex {self._pattern.pattern!r} finds no label in any of {self._searched:,} headers"
+            raise DataError(message, hint=f"what was searched, of the first: {self._first[:_SHOWN]!r}")
 
 
 def _refuse_contradictions(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> None:
