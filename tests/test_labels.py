@@ -158,6 +158,22 @@ def test_a_file_that_is_not_there_is_missed_before_anything_is_read():
     assert caught.value.hint == "did you mean b.fa?"
 
 
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("x=dat?/*.fa", "give x=FILE for each file of the class, or x=FOLDER"),
+        ("dat?/*.fa", "leave out the quotes; files must match"),
+    ],
+)
+def test_patterns_of_file_names_are_the_shells(source, hint):
+    tree("data/a.fa")
+    for labelled in (True, False):
+        with pytest.raises(InputMissing, match="no such file") as caught:
+            find_source_files([source], labelled=labelled)
+        assert caught.value.where == "dat?/*.fa"
+        assert caught.value.hint == f"the shell expands * and ?, but not in quotes nor behind NAME=: {hint}"
+
+
 def test_a_file_given_twice():
     with pytest.raises(UsageError, match=r"a\.fa is given twice"):
         find_source_files(["x=a.fa", "y=a.fa"])

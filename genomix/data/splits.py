@@ -4,6 +4,7 @@ A method first says which records must stay together (their group), then groups 
 fractions in each. Groups are never separated, and one seed always gives one split.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -50,9 +51,15 @@ class SplitSettings(BaseModel):
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-        if not (min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6):  # NaN is never that
-            raise ValueError("train and validation must be above 0, test 0 or above, and the three must sum to 1")
+        if not _are_parts(fractions):
+            meant = [round(each / sum(fractions), 4) for each in fractions] if 1 < sum(fractions) < math.inf else fractions
+            guess = f": {' '.join(map(str, meant))}?" if _are_parts(meant) else ""  # 80 10 10
+            raise ValueError(f"train and validation must be above 0, test 0 or above, and the three must sum to 1{guess}")
         return fractions
+
+
+def _are_parts(fractions: Sequence[float]) -> bool:
+    return min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6  # NaN is never that
 
 
 def split_name(text: str) -> str | None:
