@@ -38,6 +38,8 @@ class SequenceRecord:
         source: the file it came from, as the user named it.
         ordinal: its place in that file, from 1.
         known_codes: the base codes of `sequence`, where its reader has them already; ask `codes`, which always has them.
+        notes: what the file says beside the header, as `[organism=Homo sapiens] [taxonomy=Eukaryota;Metazoa]`; GenBank and EMBL alone.
+        circular: what the file says of the molecule; None where it says nothing.
     """
 
     id: str
@@ -46,6 +48,8 @@ class SequenceRecord:
     source: str
     ordinal: int
     known_codes: bytes | None = field(default=None, compare=False, repr=False)
+    notes: str = field(default="", compare=False)
+    circular: bool | None = field(default=None, compare=False)
 
     @property
     def codes(self) -> bytes:

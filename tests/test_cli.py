@@ -118,6 +118,29 @@ def test_wrong_words_end_in_2_with_the_nearest_right_one(words, message, hint, c
     assert capsys.readouterr() == ("", f"genomix: {message}\n" + (f"  hint: {hint}\n" if hint else ""))
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["preprocess", "a.fa", "--labels", "x.tsv", "--labels=y.tsv", "-o", "d"], "--labels is given twice"),
+        (["preprocess", "a.fa", "-o", "d", "--output", "e"], "--output is given twice"),
+        (["preprocess", "a.fa", "--fractions", ".8", ".1", ".1", "--fractions", ".6", ".2", ".2", "-o", "d"], "--fractions is given twice"),
+        (["train", "a.fa", "--preset", "tiny", "-o", "d", "--preset", "base", "--preset", "tiny"], "--preset is given 3 times"),
+        (["bench", "ops", "--lengths", "1024", "--lengths", "4096"], "--lengths is given twice"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_again(words, message, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"genomix: {message}"
+    assert said[1].startswith("  hint: it takes one value: keep one; `genomix ")
+
+
+def test_flags_and_options_of_several_values_may_be_given_again(capsys):
+    again = ["--set", "data.seed=1", "--set", "model.blocks=x", "--circular", "--circular"]
+    assert main(["train", "a.fa", "-o", "d", *again]) != 2
+    assert "given" not in capsys.readouterr().err
+
+
 def test_extra_words_end_in_2(capsys):
     assert main(["doctor", "now"]) == 2
     out, err = capsys.readouterr()

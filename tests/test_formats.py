@@ -125,6 +125,28 @@ def test_headers_of_genbank_are_text_that_can_be_written_and_a_dot_is_no_accessi
     assert (found.id, found.description) == ("plasmid1", "5 µM café")
 
 
+EMBL_NOTES = "OS   Homo sapiens (human)\nOC   Eukaryota; Metazoa;\nOC   Chordata.\n"
+GENBANK_NOTES = "SOURCE      human\n  ORGANISM  Homo sapiens\n            Eukaryota; Metazoa;\n            Chordata.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "organism"),
+    [
+        (f"LOCUS       S1                        14 bp    DNA     circular PRI 01-JAN-1980\n{GENBANK_NOTES}ORIGIN\n", "Homo sapiens"),
+        (f"ID   S1; SV 1; circular; DNA; STD; HUM; 14 BP.\n{EMBL_NOTES}SQ   Sequence 14 BP;\n", "Homo sapiens (human)"),
+    ],
+    ids=["GenBank", "EMBL"],
+)
+def test_organism_lineage_and_topology_of_flat_files(tmp_path, text, organism):
+    sequence = "        1 acgtacgtac gtac" if text.startswith("LOCUS") else "     acgtacgtac gtac                14"
+    (found,) = open_records(str(written(tmp_path, f"{text}{sequence}\n//\n".encode())))
+    assert found.notes == f"[organism={organism}] [taxonomy=Eukaryota;Metazoa;Chordata]"
+    assert found.circular is True
+    for record in open_records(str(written(tmp_path, GENBANK.encode()))):
+        assert (record.notes, record.circular) == ("", False)
+    assert next(open_records(str(written(tmp_path, FASTA.encode())))).circular is None
+
+
 def test_a_warning_of_biopython_is_logged_once_with_its_place(tmp_path, caplog):
     path = written(tmp_path, GENBANK.replace(" 14 bp", " 15 bp").encode())
     assert contents(path) == RECORDS

@@ -116,8 +116,16 @@ def test_an_index_that_is_ready_is_used_in_a_read_only_folder(tmp_path, genome, 
 
 
 BAD_LINES = {
-    "three columns": ("c1\t0\t4\n", "found 3 columns, expected contig, start, end, name", "the name in column 4 is the label"),
-    "no name": ("c1\t0\t4\t \t0\t+\n", "found an empty name, expected contig, start, end, name", "the name in column 4 is the label"),
+    "three columns": (
+        "c1\t0\t4\n",
+        "found 3 columns, expected contig, start, end, name",
+        "column 4 holds the class (enhancer, promoter); all regions stand in one BED file",
+    ),
+    "no name": (
+        "c1\t0\t4\t \t0\t+\n",
+        "found an empty name, expected contig, start, end, name",
+        "column 4 holds the class (enhancer, promoter); all regions stand in one BED file",
+    ),
     "gff": (
         "c1\thavana\tgene\t1\t4\n",
         "found 'havana' as the start, expected a whole number",

@@ -158,6 +158,22 @@ def test_a_file_that_is_not_there_is_missed_before_anything_is_read():
     assert caught.value.hint == "did you mean b.fa?"
 
 
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("x=dat?/*.fa", "give x=FILE for each file of the class, or x=FOLDER"),
+        ("dat?/*.fa", "leave out the quotes; files must match"),
+    ],
+)
+def test_patterns_of_file_names_are_the_shells(source, hint):
+    tree("data/a.fa")
+    for labelled in (True, False):
+        with pytest.raises(InputMissing, match="no such file") as caught:
+            find_source_files([source], labelled=labelled)
+        assert caught.value.where == "dat?/*.fa"
+        assert caught.value.hint == f"the shell expands * and ?, but not in quotes nor behind NAME=: {hint}"
+
+
 def test_a_file_given_twice():
     with pytest.raises(UsageError, match=r"a\.fa is given twice"):
         find_source_files(["x=a.fa", "y=a.fa"])
@@ -199,7 +215,32 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         "  hint: an id is the header's first word; --allow-missing goes on without them"
     )
     assert labels_of(["a.fa"], table=path, allow_missing=True) == {"a1": Label("x")}
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa", "b.fa"], table=path)
+    assert caught.value.hint == (
+        "an id is the header's first word; the table lacks 'b1' in b.fa, 'b2' in b.fa; --allow-missing goes on without them"
+    )
     assert "7 of 8 ids are in no sequence file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("ids", "hint"),
+    [
+        (["b1.1", "b2.12"], "2 would match but for the version: 'b1.1' in the table, 'b1' in b.fa; write both alike"),
+        (["NC_1"], "1 would match but for the version: 'NC_1' in the table, 'NC_1.2' in c.fa; write both alike"),
+        (
+            [">b1 host=Mus musculus", "b2 of it"],
+            "2 would match by their first word: '>b1 host=Mus musculus' in the table, 'b1' in b.fa; an id is the header's first word",
+        ),
+        (["q"], "an id is the header's first word; the table lacks 'b1' in b.fa, 'b2' in b.fa, 'NC_1.2' in c.fa"),
+    ],
+)
+def test_ids_that_are_written_another_way(folder, ids, hint):
+    (folder / "c.fa").write_text(">NC_1.2\nACGT\n>NC_2.1\nACGT\n")
+    path = table("".join(["id\tlabel\n", *(f"{name}\tx\n" for name in ids)]))
+    with pytest.raises(DataError) as caught:
+        labels_of(["b.fa", "c.fa"], table=path)
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
@@ -212,7 +253,24 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         ("id\tlabel\tlabel\na\tx\ty\n", "labels.tsv", "2 columns are called 'label'", "rename all but one"),
         ("id\tlabel\na1\tx\nb1\n", "labels.tsv, line 3", "found 1 fields, expected 2", "are the fields separated by tabs?"),
         ("id,label\na1,Canis lupus, gray\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a comma"),
-        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a comma"),
+        ("id\tlabel\na1\tx\nb1\ty\t\tz\n", "labels.tsv, line 3", "found 4 fields, expected 2", "a field that holds a tab"),
+        ("id\tlabel\n1\ta1\tx\n", "labels.tsv, line 2", "found 3 fields, expected 2", "row names without a header? R: write.table("),
+        ("id\tlabel\na1\tx\nb1\ty\tz\n", "labels.tsv, line 3", "found 3 fields, expected 2", "a field that holds a tab needs quotes"),
+        (
+            "id,label\n1,a1,x\n",
+            "labels.tsv, line 2",
+            "found 3 fields, expected 2",
+            "a field that holds a comma needs quotes around it; or row names without a header?",
+        ),
+        ("id;label\na1;A;x\n", "labels.tsv, line 2", "found 3 fields, expected 2", "a field that holds a ; needs quotes around it"),
+        ("id;label;group\na1;x\n", "labels.tsv, line 2", "found 2 fields, expected 3", "a field that holds a ; needs quotes around it"),
+        ("name;label\na1;x\n", "labels.tsv", "no column 'id'; the columns are 'name', 'label'", "--id-column names the column"),
+        (
+            '"id" "label"\n"1" "a1" "x"\n',
+            "labels.tsv, line 1",
+            'found \'"id" "label"\', expected column names separated by tabs',
+            'separated by blanks? R: write.table(..., sep="\\t", row.names=FALSE)',
+        ),
         ("id\tlabel\n \tx\n", "labels.tsv, line 2", "the id is empty", None),
         ("id\tlabel\na1\tx\0\n", "labels.tsv, line 2", "found a NUL byte", None),
         (
@@ -239,9 +297,24 @@ def test_tables_that_are_none(text, where, message, hint):
 
 def test_a_table_in_another_encoding(folder):
     (folder / "t.tsv").write_bytes("id\tlabel\na1\tEscherichia cöli\n".encode("latin-1"))
-    with pytest.raises(DataError, match="not a readable table") as caught:
+    with pytest.raises(DataError, match="'Escherichia cöli' is not UTF-8") as caught:
         labels_of(["a.fa"], table="t.tsv")
-    assert caught.value.hint == "save the table as UTF-8"
+    assert (caught.value.where, caught.value.hint) == ("t.tsv, line 2", "save the table as UTF-8")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_table_of_excel_in_utf_16(folder, encoding):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    (folder / "t.txt").write_bytes(f"{mark}id\tlabel\r\na1\tEscherichia cöli\r\n".encode(encoding))
+    assert labels_of(["a.fa"], table="t.txt") == {"a1": Label("Escherichia cöli")}
+    (folder / "t.txt").write_bytes((folder / "t.txt").read_bytes()[:-1])
+    with pytest.raises(DataError, match="not a readable table"):
+        labels_of(["a.fa"], table="t.txt")
+
+
+def test_a_table_with_semicolons():
+    path = table('id;label;size\na1;"Bacteria;Firmicutes";1,5\nb1;y;\n')
+    assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label("Bacteria;Firmicutes"), "b1": Label("y"), "b2": Label()}
 
 
 def test_a_table_that_is_not_there():
@@ -303,6 +376,21 @@ def test_patterns_that_are_none(pattern, message):
         labels_of(["a.fa"], regex=pattern)
 
 
+def test_a_pattern_sees_the_organism_of_a_flat_file(folder):
+    lines = ["LOCUS       S1     4 bp    DNA", "SOURCE      x", "  ORGANISM  Mus musculus", "            Eukaryota; Chordata.", "ORIGIN"]
+    (folder / "x.gb").write_text("\n".join([*lines, "        1 acgt", "//", ""]))
+    assert labels_of(["x.gb"], regex=r"\[organism=(\w+)") == {"S1": Label("Mus")}
+    assert labels_of(["x.gb"], regex=r"\[taxonomy=([^]]+)") == {"S1": Label("Eukaryota;Chordata")}
+
+
+def test_a_pattern_that_finds_no_label_at_all():
+    with pytest.raises(DataError) as caught:
+        labels_of(["a.fa", "b.fa"], regex=r"hots=(\w+)")
+    assert str(caught.value) == (
+        "--label-regex 'hots=(\\\\w+)' finds no label in any of 3 headers\n  hint: what was searched, of the first: 'a1 host=Homo sapiens'"
+    )
+
+
 def test_a_description_is_not_read_unasked():
     assert labels_of(["a.fa"]) == {"a1": Label()}
 
@@ -316,6 +404,36 @@ def test_intervals_are_labelled_by_name_and_know_their_contig(folder):
         (b"ACGT", "promoter", "chr1"),
         (b"GGCC", "", "chr2"),
     ]
+
+
+def intervals_of(names: list[str]) -> list[str]:
+    Path("genome.fa").write_text(f">chr1\n{'ACGT' * 30}\n")
+    Path("regions.bed").write_text("".join(f"chr1\t{place}\t{place + 20}\t{name}\n" for place, name in enumerate(names)))
+    settings = LabelSettings(intervals="regions.bed", genome="genome.fa")
+    return [item.known.label for item in labelled_records([], build_labeller([], settings, read_split=False), settings)]
+
+
+def test_names_of_single_intervals_are_no_classes():
+    peaks = [f"peak_{number}" for number in range(1, 13)]
+    with pytest.raises(DataError) as caught:
+        intervals_of([*peaks, "."])
+    assert str(caught.value) == (
+        "regions.bed: 12 regions have 12 names in column 4, such as 'peak_1': expected classes\n"
+        "  hint: column 4 holds the class (enhancer, promoter); all regions stand in one BED file"
+    )
+    assert len(intervals_of(peaks[:9])) == 9
+    assert len(intervals_of([*peaks, "x", "x", "x"])) == 15
+
+
+@pytest.mark.parametrize("name", ["enh.bed", "enh.BED.gz", "enh.narrowPeak"])
+def test_a_class_of_bed_files_is_sent_to_intervals(folder, name):
+    (folder / name).write_text("chr1\t0\t30\n")
+    with pytest.raises(UsageError, match="is a BED file, which --intervals takes") as caught:
+        labels_of([f"enh={name}", "pro=a.fa"], genome="a.fa")
+    assert caught.value.hint.endswith("column 4 holds the class (enhancer, promoter); all regions stand in one BED file")
+    with pytest.raises(DataError, match="expected FASTA") as unread:
+        labels_of([f"enh={name}"])
+    assert unread.value.hint.startswith("a BED table? --intervals takes it")
 
 
 def test_standard_input(monkeypatch, folder):

@@ -20,7 +20,7 @@ from genomix.cli.main import main
 from genomix.data.batches import Batch, TrainingBatches, collate, divided
 from genomix.data.masking import Hiding, MaskingSettings, hidden_words, hide_spans
 from genomix.data.preprocess import PreprocessSettings, preprocess
-from genomix.errors import OutOfMemory, ProcessLost, is_out_of_memory
+from genomix.errors import InputMissing, OutOfMemory, ProcessLost, UsageError, is_out_of_memory
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.planning import Costs, choose, memory, parts_of
@@ -599,6 +599,15 @@ def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
     assert main(["plan", *SMALL, "--lengths", "7000", "--memory", "0.01", "--json", path, "--force"]) == 0
     assert json.loads(Path(path).read_text())["longest_training"] == 0
     assert "it may not fit" in capsys.readouterr().out
+
+
+def test_lengths_have_units():
+    words = ["5k", "4Mb,1.5M,2G", "4.35kb", "1e3 kbp", "10_000"]
+    assert read_lengths(words).rows == (4_350, 5_000, 10_000, 1_000_000, 1_500_000, 4_000_000, 2 * 10**9)
+    with pytest.raises(UsageError, match="at least 1 base, found 0k"):
+        read_lengths(["0k"])
+    with pytest.raises(InputMissing, match="no such file"):
+        read_lengths(["xk"])
 
 
 def test_lengths_come_from_files_too(dataset, tmp_path):

@@ -288,7 +288,75 @@ def test_all_classes_smaller_than_the_splits_are_named_up_to_ten(count):
     more = " and 3 more" if count == 13 else ""
     expected = f"{count} of {count + 2} classes have too few records, expected at least 3: one a split: {named}{more}"
     assert caught.value.message == expected
-    assert "leave them out" in caught.value.hint
+    assert "leave them out with --min-class 3 (train: --set data.cleaning.min_class=3)" in caught.value.hint
+
+
+def test_small_classes_are_left_out_where_that_is_asked_for(folder, caplog):
+    doubles = {"z0": bases(50), "z1": bases(51), "again": bases(50), "short": "ACGT"}
+    sources = [*two_files(), f"z={fasta('z.fa', doubles)}", f"v={fasta('v.fa', {'v0': bases(60)})}"]
+    with caplog.at_level("INFO"):
+        dataset = made(sources, cleaning=CleaningSettings(min_class=3))
+    assert rejected(dataset) == [
+        ("again", "duplicate", "the same sequence as z.fa, record 1 ('z0')"),
+        ("short", "too_short", "4 bases, at least 20 wanted"),
+        ("z0", "small_class", "class 'z' has 2, at least 3 wanted"),
+        ("z1", "small_class", "class 'z' has 2, at least 3 wanted"),
+        ("v0", "small_class", "class 'v' has 1, at least 3 wanted"),
+    ]
+    assert dataset.classes == ("x", "y")
+    assert dataset.info["counts"]["rejected"] == {"duplicate": 1, "small_class": 3, "too_short": 1}
+    assert "classes of fewer than 3 records left out: 2, with 3 records" in caplog.messages
+    assert "no record of class" not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["cluster", "group", "sequence", "column"])
+def test_small_classes_are_left_out_before_any_split(method):
+    fasta("all.fa", {f"r{number}": bases(number) for number in range(14)})
+    labels = ["a;b"] * 6 + ["a;c"] * 6 + ["d;e"] * 2
+    splits = (["train"] * 4 + ["val", "test"]) * 2 + ["test"] * 2
+    rows = [f"r{number}\t{label}\tg{number}\t{split}" for number, (label, split) in enumerate(zip(labels, splits, strict=True))]
+    Path("t.tsv").write_text("\n".join(["id\tlabel\tgroup\tsplit", *rows]))
+    options = ["--labels", "t.tsv", "--split", method, "-o", "out"]
+    assert main(["preprocess", "all.fa", *options]) == 65
+    assert main(["preprocess", "all.fa", "--min-class", "3", *options]) == 0
+    assert Dataset.open("out").classes == ("a;b", "a;c")
+    assert [reason for _, reason, _ in rejected(Dataset.open("out"))] == ["small_class"] * 2
+
+
+@pytest.mark.parametrize("words", [["NA", "N/A"], ["nan", "None"], ["NaN", "null"], ["#N/A", "<NA>"]])
+def test_words_for_no_label_are_classes_with_a_warning(words, caplog):
+    labels = [words[0]] * 6 + [words[1]] * 3 + ["Nancy"] * 3 + [""]
+    fasta("all.fa", {f"r{number}": bases(number) for number in range(len(labels))})
+    Path("t.tsv").write_text("".join(["id\tlabel\n", *(f"r{number}\t{label}\n" for number, label in enumerate(labels))]))
+    dataset = made(["all.fa"], labels=LabelSettings(table="t.tsv"))
+    assert dataset.classes == tuple(sorted((*words, "Nancy")))
+    named = ", ".join(f"{word!r} ({6 if word == words[0] else 3} records)" for word in sorted(words))
+    assert f"read as names of classes: {named}; where no label was meant leave the cell empty" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("circular", "said"),
+    [
+        (
+            None,
+            "4 of 10 records are circular, as their file says (LOCUS or ID), and are taken as linear: --circular takes all records as circular",
+        ),
+        (True, "3 of 10 records are linear, as their file says (LOCUS or ID), and are taken as circular: is --circular right?"),
+    ],
+)
+def test_molecules_that_are_taken_for_what_their_file_denies(circular, said, caplog):
+    entries = [
+        f"LOCUS       g{number}  60 bp    DNA     {'circular' if number < 4 else 'linear  '} BCT 01-JAN-1980\nORIGIN\n        1 {bases(number).lower()}\n//\n"
+        for number in range(7)
+    ]
+    Path("g.gb").write_text("".join(entries))
+    made([f"x={fasta('x.fa', {f'x{number}': bases(20 + number) for number in range(3)})}", "g=g.gb"], circular=circular)
+    assert [message for message in caplog.messages if "LOCUS" in message] == [said]
+
+
+def test_no_record_is_left_where_all_classes_are_small():
+    with pytest.raises(DataError, match="no record is left: 8 small_class"):
+        made(two_files(), cleaning=CleaningSettings(min_class=5))
 
 
 # --- splits
@@ -578,7 +646,9 @@ def test_a_pattern_intervals_and_a_settings_file(folder):
         (["absent.fa"], 66, "absent.fa: no such file"),
         ([], 2, "no input"),
         (["x=x.fa", "y=y.fa", "--similarity", "2"], 78, "data.split.similarity"),
-        (["x=x.fa", "y=y.fa", "--fractions", ".5", ".5", ".5"], 78, "the three must sum to 1"),
+        (["x=x.fa", "y=y.fa", "--fractions", ".5", ".5", ".5"], 78, "the three must sum to 1\n"),
+        (["x=x.fa", "y=y.fa", "--fractions", "80", "10", "10"], 78, "the three must sum to 1: 0.8 0.1 0.1?"),
+        (["x=x.fa", "y=y.fa", "--fractions", "90", "0", "10"], 78, "the three must sum to 1\n"),
         (["x=x.fa", "y=y.fa", "--split", "clusters"], 2, "clusters"),
         (["x=x.fa"], 65, "one class"),
         (["x=empty.fa", "y=y.fa"], 65, "no records: the input is empty"),
@@ -595,7 +665,8 @@ def test_bad_input_ends_in_one_line_and_an_exit_code(folder, capsys, words, code
     (folder / "taken").mkdir()
     (folder / "taken/thesis.txt").touch()
     before = left_behind(folder)
-    assert main(["preprocess", "-o", "out", *words]) == code
+    output = [] if "-o" in words else ["-o", "out"]
+    assert main(["preprocess", *output, *words]) == code
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err

@@ -573,15 +573,15 @@ def test_the_way_from_the_command_line(tmp_path, capsys):
     assert "whole and unchanged, pretrained, no classes" in said
     assert "# A pretrained genomix network" in said
 
-    command = ["train", *sources, "-o", str(run), *SMALL, "--split", "stratified", "--init", str(folder)]
-    assert main(command) == 0
+    command = ["train", *sources, *SMALL, "--split", "stratified", "--init"]
+    assert main([*command, str(folder), "-o", str(run)]) == 0
     assert "tensors of the body taken" in capsys.readouterr().err
     assert tomllib.loads((run / "run.toml").read_text())["train"]["init"] == str(folder.resolve())
     assert main(["train", "-o", str(run), "--resume"]) == 0
-    assert main([*command[:-1], str(run), "-o", str(tmp_path / "other"), "--set", "model.channels=16"]) == 78
+    assert main([*command, str(run), "-o", str(tmp_path / "other"), "--set", "model.channels=16"]) == 78
     assert "model.channels is 16, and the model of --init has 8\n  hint: --set model.channels=8" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
-    assert main([*command[:-1], str(tmp_path / "nowhere"), "-o", str(tmp_path / "other")]) == 66
+    assert main([*command, str(tmp_path / "nowhere"), "-o", str(tmp_path / "other")]) == 66
 
 
 def test_the_command_that_pretraining_ends_with_starts_a_classifier(tmp_path, capsys):

@@ -210,6 +210,10 @@ def test_blanks_around_levels_and_a_semicolon_at_the_end_are_dropped(tmp_path):
     [
         (["A;x;p", "A;y"], "record 4 ('r3'): label 'A;y' has 2 levels, expected 3 as in 'A;x;p' of "),
         (["A;x", "B"], "record 4 ('r3'): label 'B' has 1 level, expected 2 as in 'A;x' of "),
+        (
+            ["A;x;p", "A;y", "B", "A;x;q", "C; z"],
+            "; labels in all: 1 of 1 level ('B'), 2 of 2 levels ('A;y'), 2 of 3 levels ('A;x;p')",
+        ),
         (["A;x", "A;;y"], "record 4 ('r3'): level 2 of label 'A;;y' is empty"),
     ],
 )
@@ -218,5 +222,7 @@ def test_labels_of_unequal_depth_are_refused_in_one_line(labels, said, tmp_path,
     lines = capsys.readouterr().err.strip().splitlines()
     assert said in lines[0]
     assert lines[1].strip().startswith("hint: a ; separates the ranks of a label")
+    assert ("such as 'B;unknown'" in lines[1]) == (labels[1:] == ["B"])
+    assert ("such as 'A;y;unknown'" in lines[1]) == ("A;y" in labels)
     assert len(lines) == 2
     assert not (tmp_path / "d").exists()

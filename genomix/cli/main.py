@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 import genomix
 from genomix.cli import bench, data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
@@ -56,6 +56,22 @@ class _InUsersOrder(TyperGroup):
         return sorted(super().list_commands(ctx), key=COMMANDS.index)
 
 
+class _EachOnce(TyperCommand):
+    """Refuses an option of one value that is given again: what was said first would be forgotten without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for option in self.get_params(ctx):
+            times = given.count(option)
+            if times > 1 and isinstance(option, TyperOption) and not (option.multiple or option.is_flag or option.count):
+                name = max(option.opts, key=len)
+                raise UsageError(
+                    f"{name} is given {'twice' if times == 2 else f'{times} times'}",
+                    hint=f"it takes one value: keep one; `{ctx.command_path} --help` lists what there is",
+                )
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     cls=_InUsersOrder,
     add_completion=False,
@@ -73,6 +89,9 @@ app.add_typer(models.app, name="models", no_args_is_help=False)  # without a wor
 app.add_typer(data.app, name="data", no_args_is_help=False)
 app.add_typer(bench.app, name="bench", no_args_is_help=False)
 app.command("doctor")(doctor.doctor)
+for _each in (app, models.app, data.app, bench.app):
+    for _command_info in _each.registered_commands:
+        _command_info.cls = _EachOnce
 
 
 @app.callback(invoke_without_command=True)

@@ -16,7 +16,7 @@ def plan(
         list[str],
         typer.Option(
             "--lengths",
-            help="Bases of a record, or several (10000,1e6); or a sequence file, or a dataset folder.",
+            help="Bases of a record, or several (10000,4.6Mb); or a sequence file, or a dataset folder.",
             metavar="N|FASTA|DATASET",
         ),
     ],

@@ -30,6 +30,7 @@ def preprocess(
     conflicts: given.OnConflict = None,
     min_length: given.MinLength = None,
     max_ambiguous: given.MaxAmbiguous = None,
+    min_class: given.MinClass = None,
     circular: given.Circular = False,
     strand: given.WhichStrand = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings file; its [data] table is read.", metavar="TOML")] = None,

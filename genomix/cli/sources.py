@@ -74,6 +74,7 @@ MinLength = Annotated[int | None, typer.Option(help="Leave out shorter records [
 MaxAmbiguous = Annotated[
     float | None, typer.Option(help="Leave out records with a larger fraction of letters other than A, C, G, T, U [0.5].")
 ]
+MinClass = Annotated[int | None, typer.Option(help="Leave out classes of fewer records, once duplicates are gone [1].")]
 Circular = Annotated[bool, typer.Option("--circular", help="The molecules are circular: plasmids, mitochondria.")]
 WhichStrand = Annotated[
     Strand | None, typer.Option("--strand", help="forward, if a record's other strand means something else, as in transcripts [both].")
@@ -98,6 +99,7 @@ _SETTINGS = {
     "conflicts": "cleaning.conflicts",
     "min_length": "cleaning.min_length",
     "max_ambiguous": "cleaning.max_ambiguous",
+    "min_class": "cleaning.min_class",
     "circular": "circular",
     "strand": "strand",
 }

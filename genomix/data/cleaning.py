@@ -1,13 +1,17 @@
 """Which records are left out, and why. Each one is a row of `rejected.tsv`; nothing is dropped in silence."""
 
 import csv
+import logging
 from collections import Counter
+from collections.abc import Container, Sequence
 from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from genomix.data.labels import Label
 from genomix.records import OTHER
+
+_log = logging.getLogger(__name__)
 
 REJECTED_COLUMNS = ("id", "source", "ordinal", "reason", "detail")
 
@@ -28,6 +32,8 @@ class CleaningSettings(BaseModel):
     """Largest fraction of a record that is neither A, C, G nor T (U)."""
     conflicts: Literal["error", "drop"] = "error"
     """One sequence with two labels: stop, or leave all its records out."""
+    min_class: int = Field(default=1, ge=1)
+    """Leave out all records of a class that has fewer, once duplicates are gone."""
 
 
 class RejectedTable:
@@ -49,6 +55,25 @@ class RejectedTable:
         self._rows.writerow((identifier, *where, *refusal))
         self.reasons[refusal[0]] += 1
         self.first = self.first or f"{where[0]}, record {where[1]}: {refusal[1]}"
+
+
+def small_classes(labels: Sequence[str], dropped: Container[int], least: int) -> dict[int, Refusal]:
+    """Records of classes that have fewer than `least`: number -> why it is left out.
+
+    Args:
+        dropped: the records that don't count, as they are left out for another reason.
+    """
+    counts = Counter(label for number, label in enumerate(labels) if label and number not in dropped)
+    small = {label: count for label, count in counts.items() if count < least}
+    if small:
+        _log.info(
+            "classes of fewer than %s records left out: %s, with %s records", f"{least:,}", f"{len(small):,}", f"{sum(small.values()):,}"
+        )
+    return {
+        number: ("small_class", f"class {label!r} has {small[label]}, at least {least} wanted")
+        for number, label in enumerate(labels)
+        if label in small and number not in dropped
+    }
 
 
 def unusable(codes: bytes, known: Label, settings: CleaningSettings, *, labelled: bool, needs_split: bool) -> Refusal | None:

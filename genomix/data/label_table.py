@@ -1,5 +1,6 @@
-"""The label table: a TSV (or CSV) that gives records of a FASTA their label and, optionally, group and split."""
+"""The label table: a TSV (or CSV, with commas or `;`) that gives records of a FASTA their label and, optionally, group and split."""
 
+import codecs
 import csv
 import difflib
 import io
@@ -7,14 +8,18 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genomix.data.label_text import tidy
 from genomix.data.splits import SPLITS, split_name
 from genomix.errors import DataError
 from genomix.formats.opening import open_bytes
+from genomix.formats.sequence_file import printable
 
 _log = logging.getLogger(__name__)
+
+_SHOWN = 60
+"""Letters of a line that an error shows."""
 
 
 class TableRow(NamedTuple):
@@ -52,37 +57,73 @@ def read_label_table(path: str, columns: Columns) -> dict[str, TableRow]:
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a row is read: the column names, what stands between fields, and the places of id, label, group and split."""
+
+    header: list[str]
+    delimiter: str
+    places: list[int | None]
+
+
 def _rows(path: str, columns: Columns) -> Iterator[tuple[str, TableRow]]:
-    with open_bytes(path) as stream, io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+    with open_bytes(path) as stream, io.TextIOWrapper(stream, **_encoding(stream), newline="") as text:
         line = 1
         try:
             first = text.readline()
-            reader = csv.reader(chain([first], text), delimiter=_delimiter(first), strict=True)
+            delimiter = _delimiter(path, first)
+            reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
             header = next(reader, [])
-            places = _find_columns(path, header, columns)
+            _require_utf8(header, f"{path}, line 1")
+            layout = _Layout(header, delimiter, _find_columns(path, header, columns))
             for fields in reader:
                 line = reader.line_num
                 if fields:
-                    yield _parse(path, line, fields, header, places)
+                    yield _parse(f"{path}, line {line}", line, fields, layout)
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"not a readable table: {error}", where=f"{path}, after line {line}", hint=_reading_hint(error)) from error
 
 
-def _parse(path: str, line: int, fields: list[str], header: list[str], places: list[int | None]) -> tuple[str, TableRow]:
-    where = f"{path}, line {line}"
-    needed = max(place for place in places if place is not None)
-    if len(fields) <= needed:
-        raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint="are the fields separated by tabs?")
-    if any(field.strip() for field in fields[len(header) :]):
-        hint = "a field that holds a comma (in a TSV, a tab) needs quotes around it"
-        raise DataError(f"found {len(fields)} fields, expected {len(header)}", where=where, hint=hint)
-    identifier, label, group, split = ("" if place is None else fields[place] for place in places)
+def _encoding(stream: "io.BufferedReader[Any]") -> dict[str, Any]:
+    """How a table is decoded: UTF-16 where its mark says so, as in Excel's "Unicode Text", else UTF-8. What is not UTF-8 is found with its line (`_require_utf8`)."""
+    if stream.peek(2)[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+        return {"encoding": "utf-16"}
+    return {"encoding": "utf-8-sig", "errors": "surrogateescape"}
+
+
+def _require_utf8(fields: list[str], where: str) -> None:
+    for field in fields:
+        if not field.isascii() and printable(field) != field:
+            raise DataError(f"{printable(field)!r} is not UTF-8", where=where, hint="save the table as UTF-8")
+
+
+def _parse(where: str, line: int, fields: list[str], layout: _Layout) -> tuple[str, TableRow]:
+    _require_utf8(fields, where)
+    _require_fields(where, fields, layout, first=line == 2)
+    identifier, label, group, split = ("" if place is None else fields[place] for place in layout.places)
     if not identifier.strip() or "\0" in identifier + label + group:
         raise DataError("the id is empty" if not identifier.strip() else "found a NUL byte", where=where)
     name = split_name(split) if split.strip() else ""
     if name is None:
         raise DataError(f"found split {split!r}, expected {', '.join(SPLITS)} (or val, valid, dev)", where=where)
     return identifier.strip(), TableRow(tidy(label), tidy(group), name, line)
+
+
+def _require_fields(where: str, fields: list[str], layout: _Layout, *, first: bool) -> None:
+    """As many fields as there are columns; empty ones beyond the last column do no harm, and those that nobody reads may be left out."""
+    expected, needed = len(layout.header), max(place for place in layout.places if place is not None)
+    hint = None
+    if layout.delimiter == ";" and len(fields) != expected:  # exactly: ranks without quotes would be read as fields
+        hint = "a field that holds a ; needs quotes around it, as a label with ranks does; or separate the fields by tabs"
+    elif len(fields) <= needed:
+        hint = "are the fields separated by tabs?"
+    elif any(field.strip() for field in fields[expected:]):
+        hint = f"a field that holds a {'comma' if layout.delimiter == ',' else 'tab'} needs quotes around it"
+        if first and len(fields) == expected + 1:
+            names = "row names without a header? R: write.table(..., row.names=FALSE)"
+            hint = f"{hint}; or {names}" if layout.delimiter == "," else names  # a stray comma is as likely, a stray tab is not
+    if hint is not None:
+        raise DataError(f"found {len(fields)} fields, expected {expected}", where=where, hint=hint)
 
 
 def _find_columns(path: str, header: list[str], columns: Columns) -> list[int | None]:
@@ -108,9 +149,21 @@ def _find_column(path: str, header: list[str], name: str, option: str) -> int:
     raise DataError(f"no column {name!r}; the columns are {found}", where=path, hint=hint)
 
 
-def _delimiter(header: str) -> str:
-    """A tab, or a comma where the first line has commas and no tab."""
-    return "," if "," in header and "\t" not in header else "\t"
+def _delimiter(path: str, header: str) -> str:
+    """What stands between fields: a tab; a comma where the first line has no tab; `;` where it has neither, as in tables of Excel where decimals have commas.
+
+    Raises:
+        DataError: none of them, but blanks: those stand inside labels too.
+    """
+    found = next((each for each in "\t,;" if each in header), None)
+    if found is None and len(header.split()) > 1:
+        shown = header.strip()[:_SHOWN]
+        raise DataError(
+            f"found {shown!r}, expected column names separated by tabs",
+            where=f"{path}, line 1",
+            hint=r'separated by blanks? R: write.table(..., sep="\t", row.names=FALSE)',
+        )
+    return found or "\t"
 
 
 def _contradiction(path: str, identifier: str, known: TableRow, row: TableRow) -> DataError:

@@ -4,6 +4,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
+_NO_VALUE = frozenset(("na", "nan", "n/a", "#n/a", "<na>", "none", "null"))
+
 
 def tidy(label: str) -> str:
     """Without white space of any kind around it, letters with marks in one piece (NFC): a Mac takes the names of folders apart (NFD)."""
@@ -17,6 +19,11 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
     for label in labels:
         alike[_folded(label)].add(label)
     return sorted(sorted(same) for same in alike.values() if len(same) > 1)
+
+
+def means_nothing(label: str) -> bool:
+    """Whether a label is what R, pandas or a spreadsheet write for a value that is not there. It may be a real name all the same."""
+    return label.casefold() in _NO_VALUE
 
 
 def _folded(label: str) -> str:

@@ -6,22 +6,31 @@ header; genome intervals carry their BED name. A description is read only by `--
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from genomix.data.label_table import Columns, read_label_table
 from genomix.data.label_text import tidy
+from genomix.data.near_ids import NearIds
 from genomix.data.source_files import SourceFile
 from genomix.errors import DataError, UsageError
-from genomix.formats import interval_records, open_records
+from genomix.formats import CLASS_HINT, interval_records, open_records
+from genomix.formats.opening import display_name
 from genomix.records import SequenceRecord
 
 _log = logging.getLogger(__name__)
 
 _NAMED_IN_ERRORS = 5
+_SHOWN = 300
+"""Letters of a header that an error shows."""
+_BED_SUFFIXES = {".bed", ".narrowpeak", ".broadpeak"}
+_MOST_CLASSES, _FEW_INTERVALS = 0.9, 10
+"""More different names than this part of the intervals are names of single regions (`peak_1`), no classes; of fewer intervals that isn't known."""
 
 
 class LabelSettings(BaseModel):
@@ -77,6 +86,10 @@ class Labeller(Protocol):
         """Empty where there is none for this record."""
         ...
 
+    def known_labels(self) -> Iterable[str]:
+        """Labels that are known before a record is read; one may come several times."""
+        ...
+
     def check(self) -> None:
         """Called after the last record. Raises DataError where something given was never used."""
         ...
@@ -95,10 +108,20 @@ def labelled_records(files: Sequence[SourceFile], labeller: Labeller, settings: 
             known = labeller.label(record) if of_all is None else of_all
             yield LabelledRecord(record, known, record.id)
     if settings.intervals is not None and settings.genome is not None:
-        for record, interval in interval_records(settings.intervals, settings.genome):
-            name = "" if interval.name == "." else interval.name  # BED's word for none
-            yield LabelledRecord(record, Label(tidy(name)), interval.contig)
+        yield from _labelled_intervals(settings.intervals, settings.genome)
     labeller.check()
+
+
+def _labelled_intervals(bed: str, genome: str) -> Iterator[LabelledRecord]:
+    names: Counter[str] = Counter()
+    for record, interval in interval_records(bed, genome):
+        name = "" if interval.name == "." else tidy(interval.name)  # BED's word for none
+        names[name] += 1
+        yield LabelledRecord(record, Label(name), interval.contig)
+    del names[""]
+    if len(names) > _MOST_CLASSES * max(names.total(), _FEW_INTERVALS):
+        message = f"{names.total():,} regions have {len(names):,} names in column 4, such as {next(iter(names))!r}: expected classes"
+        raise DataError(message, where=display_name(bed), hint=CLASS_HINT)
 
 
 def build_labeller(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> Labeller:
@@ -130,6 +153,9 @@ class NoLabeller:
     def label(self, record: SequenceRecord) -> Label:  # noqa: ARG002 - the contract's
         return Label()
 
+    def known_labels(self) -> Iterable[str]:
+        return ()
+
     def check(self) -> None:
         pass
 
@@ -141,13 +167,18 @@ class TableLabeller:
         self._path, self._allow_missing = path, allow_missing
         self._rows = read_label_table(path, columns)
         self._unseen = dict.fromkeys(self._rows)
+        self._near = NearIds(self._rows)
 
     def label(self, record: SequenceRecord) -> Label:
         row = self._rows.get(record.id)
         if row is None:
+            self._near.add(record)
             return Label()
         self._unseen.pop(record.id, None)
         return Label(row.label, row.group, row.split)
+
+    def known_labels(self) -> Iterable[str]:
+        return (row.label for row in self._rows.values())
 
     def check(self) -> None:
         if not self._unseen:
@@ -156,7 +187,8 @@ class TableLabeller:
         more = ", ..." if len(self._unseen) > _NAMED_IN_ERRORS else ""
         message = f"{len(self._unseen)} of {len(self._rows)} ids are in no sequence file: {examples}{more}"
         if not self._allow_missing:
-            hint = "an id is the header's first word; --allow-missing goes on without them"
+            without = "" if len(self._unseen) == len(self._rows) else "; --allow-missing goes on without them"
+            hint = self._near.hint() + without
             raise DataError(message, where=self._path, hint=hint)
         _log.warning("%s: %s", self._path, message)
 
@@ -172,19 +204,33 @@ class RegexLabeller:
         if not self._pattern.groups:
             raise UsageError(f"--label-regex {pattern!r} has no group", hint="put parentheses around the label: 'host=(\\w+)'")
         self._group: str | int = "label" if "label" in self._pattern.groupindex else 1
+        self._first = ""
+        self._searched = self._found = 0
 
     def label(self, record: SequenceRecord) -> Label:
-        header = f"{record.id} {record.description}" if record.description else record.id
+        header = " ".join(filter(None, (record.id, record.description, record.notes)))
         match = self._pattern.search(header)
-        return Label(tidy(match[self._group] or "")) if match else Label()
+        known = Label(tidy(match[self._group] or "")) if match else Label()
+        self._first = self._first or header
+        self._searched += 1
+        self._found += bool(known.label)
+        return known
+
+    def known_labels(self) -> Iterable[str]:
+        return ()
 
     def check(self) -> None:
-        pass
+        if self._searched and not self._found:
+            message = f"--label-regex {self._pattern.pattern!r} finds no label in any of {self._searched:,} headers"
+            raise DataError(message, hint=f"what was searched, of the first: {self._first[:_SHOWN]!r}")
 
 
 def _refuse_contradictions(files: Sequence[SourceFile], settings: LabelSettings, *, read_split: bool) -> None:
     if settings.table is not None and settings.regex is not None:
         raise UsageError("--labels and --label-regex both give labels", hint="keep one")
+    beds = [file.path for file in files if _BED_SUFFIXES & {suffix.lower() for suffix in PurePath(file.path).suffixes}]
+    if settings.genome is not None and settings.intervals is None and beds:
+        raise UsageError(f"{beds[0]} is a BED file, which --intervals takes", hint=f"--intervals regions.bed; {CLASS_HINT}")
     if (settings.intervals is None) != (settings.genome is None):
         raise UsageError("--intervals and --genome go together", hint="--intervals regions.bed --genome genome.fa")
     if not files and settings.intervals is None:

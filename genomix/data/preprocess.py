@@ -8,6 +8,7 @@ write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster n
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from genomix.data.source_files import SourceFile, find_source_files
 from genomix.data.splits import SplitMethod, SplitSettings
 from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, SIMILARITY_FILE, Dataset, file_entry
 from genomix.data.taxonomy import with_even_ranks
+from genomix.data.topology import with_topology_compared
 from genomix.errors import UsageError
 from genomix.formats.opening import STDIN
 from genomix.outputs import atomic_folder, require_apart
@@ -99,7 +101,10 @@ def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[S
 def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSettings) -> dict[str, Any]:
     """Write all but `dataset.json`, and give its content."""
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
-    items = with_even_ranks(labelled_records(files, build_labeller(files, settings.labels, read_split=needs_split), settings.labels))
+    labeller = build_labeller(files, settings.labels, read_split=needs_split)
+    known = chain(labeller.known_labels(), (file.label for file in files if file.label is not None))
+    items = with_topology_compared(labelled_records(files, labeller, settings.labels), circular=bool(settings.circular))
+    items = with_even_ranks(items, known)
     with _background() as (hashing, stop):
         sources = [hashing.submit(source_entry, path, label, stop) for path, label in inputs(files, settings.labels)]
         both_strands = settings.strand == "both"

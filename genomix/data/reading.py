@@ -1,6 +1,7 @@
 """One pass over the input: bases to disk, all else into the table of records."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genomix.data.cleaning import CleaningSettings, RejectedTable, unusable
-from genomix.data.label_text import look_alikes
+from genomix.data.cleaning import CleaningSettings, Refusal, RejectedTable, small_classes, unusable
+from genomix.data.label_text import look_alikes, means_nothing
 from genomix.data.labels import LabelledRecord
 from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
@@ -29,7 +30,7 @@ class Reading:
 
     Attributes:
         table: the records written to `bases.npy`.
-        kept: bool [record of the table]; False where a later record contradicted it.
+        kept: bool [record of the table]; False where a later record contradicted it, or its class is too small.
         rejected: reason -> records left out.
     """
 
@@ -76,23 +77,28 @@ def read_records(
                 rejected.add(item.record.id, (item.record.source, item.record.ordinal), refusal)
                 continue
             table.add(item, len(codes), bases.add(codes))
-        for number, refusal in repeats.dropped.items():
+        dropped = repeats.dropped | small_classes(table.labels, repeats.dropped, cleaning.min_class)
+        for number, refusal in dropped.items():
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
     gaps.warn()
-    return _checked(table, repeats, rejected, labels)
+    return _checked(table, dropped, rejected, labels)
 
 
-def _checked(table: RecordTable, repeats: Repeats, rejected: RejectedTable, labels: set[str]) -> Reading:
+def _checked(table: RecordTable, dropped: dict[int, Refusal], rejected: RejectedTable, labels: set[str]) -> Reading:
     kept = np.ones(len(table), dtype=bool)
-    kept[list(repeats.dropped)] = False
+    kept[list(dropped)] = False
     if not kept.any():
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.reasons.items()))
         raise DataError(f"no record is left: {reasons}", hint=f"the first: {rejected.first}")
-    left = {table.labels[record] for record in np.flatnonzero(kept)}
+    left = Counter(table.labels[record] for record in np.flatnonzero(kept))
+    if missing := {label: count for label, count in sorted(left.items()) if means_nothing(label)}:
+        named = ", ".join(f"{label!r} ({count:,} record{'s' * (count != 1)})" for label, count in missing.items())
+        _log.warning("read as names of classes: %s; where no label was meant leave the cell empty", named)
     for same in look_alikes(left)[:_NAMED]:
         _log.warning("classes %s look the same, and are told apart: were they meant to be one?", " and ".join(map(ascii, same)))
-    for label in sorted(labels - left - {""}):
+    small = {table.labels[number] for number, (reason, _) in dropped.items() if reason == "small_class"}
+    for label in sorted(labels - left.keys() - small - {""}):
         _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)
     ids = [table.ids[record] for record in np.flatnonzero(kept) if table.ids[record]]
     if repeated := len(ids) - len(set(ids)):

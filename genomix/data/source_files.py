@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genomix.data.label_text import tidy
 from genomix.data.splits import split_name
-from genomix.errors import DataError, UsageError
+from genomix.errors import DataError, InputMissing, UsageError
 from genomix.formats import SEQUENCE_SUFFIXES, has_sequence_suffix
 from genomix.formats.opening import STDIN, input_missing
 
@@ -70,8 +70,11 @@ def _exists(path: str) -> bool:
 
 
 def _expand(label: str | None, path: str, *, labelled: bool) -> Iterator[SourceFile]:
-    folder, label = Path(path), label if labelled else None
+    folder, name, label = Path(path), label, label if labelled else None
     if path != STDIN and not folder.exists():
+        if set("*?") & set(path):
+            once = f"give {name}=FILE for each file of the class, or {name}=FOLDER" if name else "leave out the quotes; files must match"
+            raise InputMissing("no such file", where=path, hint=f"the shell expands * and ?, but not in quotes nor behind NAME=: {once}")
         raise input_missing(FileNotFoundError(), path)
     if path == STDIN or not folder.is_dir():
         yield SourceFile(path, label)

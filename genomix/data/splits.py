@@ -4,6 +4,7 @@ A method first says which records must stay together (their group), then groups 
 fractions in each. Groups are never separated, and one seed always gives one split.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -50,9 +51,15 @@ class SplitSettings(BaseModel):
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-        if not (min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6):  # NaN is never that
-            raise ValueError("train and validation must be above 0, test 0 or above, and the three must sum to 1")
+        if not _are_parts(fractions):
+            meant = [round(each / sum(fractions), 4) for each in fractions] if 1 < sum(fractions) < math.inf else fractions
+            guess = f": {' '.join(map(str, meant))}?" if _are_parts(meant) else ""  # 80 10 10
+            raise ValueError(f"train and validation must be above 0, test 0 or above, and the three must sum to 1{guess}")
         return fractions
+
+
+def _are_parts(fractions: Sequence[float]) -> bool:
+    return min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6  # NaN is never that
 
 
 def split_name(text: str) -> str | None:
@@ -187,14 +194,19 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
     expected = f"expected at least {splits}: one a split"
     if not others:
         raise DataError(
-            f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}", hint="give more records of it, or leave it out"
+            f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}",
+            hint=f"give more records of it, or {_leave_out('it', splits)}",
         )
     named = ", ".join(f"{name!r} ({count})" for name, count in small[:_NAMED])
     more = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
     raise DataError(
         f"{len(small):,} of {len(np.unique(labels)):,} classes have too few records, {expected}: {named}{more}",
-        hint="give more records of each, join classes, or leave them out",
+        hint=f"give more records of each, join classes, or {_leave_out('them', splits)}",
     )
+
+
+def _leave_out(what: str, least: int) -> str:
+    return f"leave {what} out with --min-class {least} (train: --set data.cleaning.min_class={least})"
 
 
 def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:

@@ -4,19 +4,21 @@ Order of one reading: open (`opening`: compression) -> find the first line that 
 the format's own reader, which checks every letter.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from genomix.errors import DataError
 from genomix.formats import fasta, fastq, genbank
 from genomix.formats.gaps import GapWatch
-from genomix.formats.intervals import IntervalInfo, interval_records
+from genomix.formats.intervals import CLASS_HINT, IntervalInfo, interval_records
 from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file
 from genomix.formats.suffixes import COMPRESSION_SUFFIXES, SEQUENCE_SUFFIXES, has_sequence_suffix, without_suffixes
 from genomix.records import SequenceRecord
 
 __all__ = [
+    "CLASS_HINT",
     "COMPRESSION_SUFFIXES",
     "FORMATS",
     "SEQUENCE_SUFFIXES",
@@ -94,6 +96,8 @@ def _unrecognised(file: SequenceFile) -> DataError:
     if b"\n>" in file.head or b"\r>" in file.head:
         return DataError(f"found {preview!r} before the first '>'", where=where, hint="remove all lines before it")
     hint = "FASTA begins with '>', FASTQ with '@', GenBank with LOCUS, EMBL with ID"
+    if re.match(r"[^\t]+\t\d+\t\d+(\t|$)", line):
+        hint = f"a BED table? --intervals takes it, with the --genome that it is of; {CLASS_HINT}"
     return DataError(f"found {preview!r}, expected {_expected()}", where=where, hint=hint)
 
 

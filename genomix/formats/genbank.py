@@ -60,9 +60,19 @@ def _read(file: SequenceFile, scanner: "InsdcScanner", format_name: str) -> Iter
             sequence = nucleotides(_letters(entry, where))
         except ForeignLetterError as error:
             raise error.at(where) from None
-        yield SequenceRecord(identifier, description, sequence, file.path, ordinal)
+        circular = {"circular": True, "linear": False}.get(str(entry.annotations.get("topology")))
+        yield SequenceRecord(
+            identifier, description, sequence, file.path, ordinal, notes=header_text(_notes(entry), where), circular=circular
+        )
     if ordinal == 1:
         raise DataError(f"no records: found the beginning of a {format_name} file and no record in it", where=display_name(file.path))
+
+
+def _notes(entry: "SeqRecord") -> str:
+    """Organism and lineage, written as NCBI writes them into FASTA headers."""
+    lineage = entry.annotations.get("taxonomy")
+    said = {"organism": entry.annotations.get("organism"), "taxonomy": ";".join(lineage) if isinstance(lineage, list) else ""}
+    return " ".join(f"[{name}={text}]" for name, text in said.items() if text not in (None, "", "."))
 
 
 def _next_entry(entries: "Iterator[SeqRecord]", where: str, format_name: str) -> "tuple[SeqRecord | None, list[str]]":

@@ -15,6 +15,7 @@ from genomix.records import SequenceRecord
 if TYPE_CHECKING:
     from pyfaidx import Fasta
 
+CLASS_HINT = "column 4 holds the class (enhancer, promoter); all regions stand in one BED file"
 _DISPLAY_LINES = {"track", "browser"}  # what they say is for genome browsers
 _COMPLEMENT = bytes.maketrans(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", b"TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 
@@ -73,7 +74,7 @@ def _parse(line: str, where: str) -> _Interval:
     fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
     if len(fields) < 4 or not fields[3]:
         found = "an empty name" if len(fields) >= 4 else f"{len(fields)} columns"
-        raise DataError(f"found {found}, expected contig, start, end, name", where=where, hint="the name in column 4 is the label")
+        raise DataError(f"found {found}, expected contig, start, end, name", where=where, hint=CLASS_HINT)
     contig, start, end = fields[0], _integer(fields[1], "start", where), _integer(fields[2], "end", where)
     if not 0 <= start < end:
         raise DataError(f"found start {start} and end {end}, expected 0 <= start < end", where=where)

@@ -1,5 +1,6 @@
 """Which lengths a plan is made for: those that a user names, or those of a file or dataset."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from genomix.formats import open_records
 
 _QUANTILES = (0.0, 0.5, 0.9, 1.0)
 """Of the lengths in a file or dataset, for the rows of the table."""
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_WITH_UNIT = re.compile(r"(.*[\d.])\s*([kmg])(?:bp?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def read_lengths(words: Sequence[str]) -> Lengths:
     if all(number is not None for number in numbers):
         return Lengths(tuple(sorted({number for number in numbers if number is not None})))
     if len(words) > 1:
-        raise UsageError("--lengths takes numbers, or one file or dataset folder", hint="as in --lengths 10000,1000000")
+        raise UsageError("--lengths takes numbers, or one file or dataset folder", hint="as in --lengths 10k,1Mb")
     path = Path(words[0])
     if (path / INFO_FILE).exists():
         dataset = Dataset.open(path)
@@ -65,9 +69,11 @@ def _quantiles(lengths: np.ndarray) -> tuple[int, ...]:
 
 
 def _number(word: str) -> int | None:
-    """A count of bases; None where the word is no number."""
+    """A count of bases, `4600000`, `4.6e6` or `4.6Mb`; None where the word is no number."""
+    parts = _WITH_UNIT.fullmatch(word.strip())
+    number, unit = parts.groups() if parts else (word, "")
     try:
-        value = float(word.replace("_", ""))
+        value = round(float(number.replace("_", "")) * _UNITS[unit.lower()], 3)  # 4.35 kb are 4,350 bases, not 4,349.999...
     except ValueError:
         return None
     if not 1 <= value < 2**40:
