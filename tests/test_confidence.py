@@ -142,13 +142,12 @@ def decide(error=None, prior=None, **changes):
 
 def test_one_label_is_classified_and_none_or_several_are_not():
     decision = decide(error=0.1)
-    empty = np.empty(0)
-    sure, torn, lost = (decision(np.array(each), empty) for each in ([0.9, 0.06, 0.04], [0.15, 0.4, 0.45], [0.34, 0.33, 0.33]))
+    sure, torn, lost = (decision(np.array(each)) for each in ([0.9, 0.06, 0.04], [0.15, 0.4, 0.45], [0.34, 0.33, 0.33]))
     assert (sure.label, sure.labels) == ("a", ("a",))
     assert (torn.label, torn.labels) == ("", ("c", "b"))
     assert (lost.label, lost.labels) == ("", ())
-    assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04]), empty).label == ""
-    assert decide()(np.array([0.15, 0.4, 0.45]), empty).labels is None
+    assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04])).label == ""
+    assert decide()(np.array([0.15, 0.4, 0.45])).labels is None
 
 
 def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
@@ -175,7 +174,7 @@ def test_records_like_the_validation_records_are_spoken_of_as_rarely_as_promised
 
 
 def test_a_set_begins_with_what_is_most_probable_for_the_balance_asked_for():
-    answer = decide(error=0.1, prior=np.array([0.02, 0.96, 0.02]))(np.array([0.5, 0.45, 0.05]), np.empty(0))
+    answer = decide(error=0.1, prior=np.array([0.02, 0.96, 0.02]))(np.array([0.5, 0.45, 0.05]))
     assert answer.labels == ("b", "a")
     assert answer.probabilities[1] > answer.probabilities[0]
 
@@ -230,11 +229,11 @@ def test_a_prior_gives_the_posteriors_of_that_balance():
 
 
 def test_a_prior_changes_the_label_and_never_the_set():
-    probabilities, empty = np.array([0.6, 0.35, 0.05]), np.empty(0)
-    plain, turned = decide(error=0.1)(probabilities, empty), decide(error=0.1, prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    probabilities = np.array([0.6, 0.35, 0.05])
+    plain, turned = decide(error=0.1)(probabilities), decide(error=0.1, prior=np.array([0.05, 0.9, 0.05]))(probabilities)
     assert plain.labels == turned.labels
-    assert decide()(probabilities, empty).label == "a"
-    answer = decide(prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    assert decide()(probabilities).label == "a"
+    answer = decide(prior=np.array([0.05, 0.9, 0.05]))(probabilities)
     assert answer.label == "b"
     expected = probabilities * [0.1, 3.6, 0.2]
     assert answer.probabilities == pytest.approx(expected / expected.sum())
@@ -276,10 +275,10 @@ def test_a_wrong_prior_is_one_line(text, said):
 
 def test_a_class_of_prior_0_is_in_no_set():
     torn = np.array([0.15, 0.4, 0.45])
-    assert decide(error=0.1)(torn, np.empty(0)).labels == ("c", "b")
-    answer = decide(error=0.1, prior=np.array([0.5, 0.5, 0.0]))(torn, np.empty(0))
+    assert decide(error=0.1)(torn).labels == ("c", "b")
+    answer = decide(error=0.1, prior=np.array([0.5, 0.5, 0.0]))(torn)
     assert (answer.labels, answer.label) == (("b",), "b")
-    nothing = decide(error=0.1, prior=np.array([1.0, 0.0, 0.0]))(torn, np.empty(0))
+    nothing = decide(error=0.1, prior=np.array([1.0, 0.0, 0.0]))(torn)
     assert (nothing.labels, nothing.label) == ((), "")
 
 
@@ -312,6 +311,28 @@ def test_more_features_than_records_and_features_that_never_move():
     novelty = fit_novelty(np.arange(20) % 2, features)
     assert np.isfinite(novelty.distances(features)).all()
     assert np.isfinite(fit_novelty(np.array([0, 1]), features[:2]).distances(features)).all()
+
+
+def one_by_one(novelty, features):
+    """The definition: class by class, from the differences."""
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    projected = scaled @ novelty.projection.astype(np.float64)
+    return np.min([np.linalg.norm(projected - center, axis=1) for center in novelty.centers.astype(np.float64)], axis=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 21])
+@pytest.mark.parametrize(("stretch", "away"), [(1, 0), (10, 1e3), (1e8, 0), (1, 1e8)])
+def test_distances_are_those_of_the_definition_near_0_and_far_out(stretch, away, at_once, monkeypatch):
+    """With a stretch or an offset of 1e8 a product of matrices has no digit left of the distances."""
+    monkeypatch.setattr("genomix.confidence.novelty._AT_ONCE", at_once)
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 12))
+    projection = (rng.normal(size=(12, 12)) * stretch).astype(np.float32)
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    centers = (scaled[:30] @ projection.astype(np.float64) + rng.choice([0, 1e-6, 1], size=(30, 1)) + away).astype(np.float32)
+    novelty = Novelty(projection, centers)
+    assert novelty.distances(features) == pytest.approx(one_by_one(novelty, features), rel=1e-9, abs=1e-13 * max(stretch, away))
+    assert novelty.distances(features[:0]).tolist() == []
 
 
 def test_records_like_those_of_validation_are_above_a_novelty_as_often_as_it_says():
@@ -394,6 +415,20 @@ def test_novel_records_are_far_and_held_out_ones_are_not(dataset, tmp_path, capl
     assert odd.min() > 0.8  # the small network sees 3-mers only
     assert np.median(tiny) > 0.9
     assert "records lie further from the training records than" in caplog.text
+
+
+def test_the_distances_of_a_chunk_are_computed_at_once_and_are_those_of_its_records(run_folder, monkeypatch):
+    bundle, rng = load_bundle(run_folder), random.Random(6)
+    records = [SequenceRecord(str(n), "", random_sequence(rng, n, gc=0.5).encode(), "f", 1) for n in range(1, 40)]
+    alone = [next(predict(bundle, [each], PredictSettings()))[1] for each in records]
+    asked = []
+    whole = Novelty.distances
+    monkeypatch.setattr(Novelty, "distances", lambda self, features: asked.append(len(features)) or whole(self, features))
+    together = [prediction for _, prediction in predict(bundle, records, PredictSettings())]
+    assert asked == [sum(each.status != "too_short" for each in alone)]
+    assert [each.id for each in together] == [each.id for each in records]
+    assert [each.novelty for each in together] == [each.novelty for each in alone]
+    assert {each.novelty is None for each in together if each.status == "too_short"} == {True}
 
 
 def test_without_options_the_columns_are_as_ever(run_folder, fasta, capsys):
