@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genomix.data.label_text import listed
 from genomix.metrics.promise import lowest_error
 from genomix.nn.mixers import MixerSettings
 
@@ -24,7 +25,7 @@ def model_card(description: dict[str, Any]) -> str:
 
 def _what(description: dict[str, Any]) -> str:
     classes = description["classes"]
-    named = ", ".join(f"`{name}`" for name in classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    named = listed([f"`{name}`" for name in classes], most=20)
     return f"# A genomix sequence classifier\n\nTells {len(classes)} classes apart: {named}.\n\nA {_network(description)}"
 
 

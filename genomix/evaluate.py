@@ -11,6 +11,7 @@ from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
+from genomix.data.label_text import listed
 from genomix.data.leaks import nearest_training
 from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
@@ -143,9 +144,9 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
     labels = np.array([numbers.get(dataset.classes[label], -1) for label in dataset.label_ids[indices]])
     if (labels < 0).any():
         raise DataError(
-            f"class {unknown[0]!r} is unknown to the model" + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            f"the model does not know class {listed([*map(repr, unknown)])}",
             where=str(dataset.folder),
-            hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
+            hint=f"the model knows {listed([*map(repr, bundle.classes)])}",
         )
     return labels
 

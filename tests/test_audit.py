@@ -439,6 +439,11 @@ class TestReport:
         assert any("Not made: shuffle at 16,000 bases" in sentence for sentence in words)
         assert length_figure(metrics).drawing.count("<circle") == 6
 
+    def test_the_resamples_are_those_that_were_written_down(self, metrics):
+        assert metrics["checks"]["resamples"] == 200
+        other = metrics | {"checks": metrics["checks"] | {"resamples": 1_500}}
+        assert "intervals are of 1,500 resamples" in check_words(other)[0]
+
     def test_traits_are_rows(self, metrics):
         assert [row[0].text for row in trait_rows(metrics)] == ["length", "GC"]
         assert trait_rows(metrics | {"audit": None}) == []

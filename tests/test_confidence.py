@@ -33,7 +33,7 @@ from genomix.confidence import (
 from genomix.confidence.conformal import fewest_records, judged_together
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
 from genomix.confidence.novelty import Novelty, ranks
-from genomix.errors import UsageError
+from genomix.errors import DataError, UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
 from genomix.metrics.promise import lowest_error
@@ -548,6 +548,13 @@ def test_scores_on_another_dataset_than_the_model_s_own_are_said_to_be(run_folde
     assert evaluate(bundle, other, baselines=False, checks=False)["other_dataset"]
     assert "the model was trained on another dataset" in caplog.text
     assert "the model reads records as" not in caplog.text
+
+
+def test_classes_that_the_model_does_not_know_are_named(run_folder, dataset):
+    bundle = load_bundle(run_folder)
+    with pytest.raises(DataError, match="does not know class 'poor', 'rich'") as caught:
+        evaluate(replace(bundle, classes=tuple("abcdefgh")), dataset, baselines=False)
+    assert caught.value.hint == "the model knows 'a', 'b', 'c', 'd', 'e' and 3 more"
 
 
 def test_records_that_the_model_takes_for_another_kind_of_molecule_are_a_warning(run_folder, dataset, caplog):

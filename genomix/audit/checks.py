@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from genomix.audit.shortcuts import RESAMPLES
 from genomix.certificate import FEWEST_RECORDS, certify
 from genomix.data.store import Dataset
 from genomix.metrics import headline, paired_gain
@@ -27,7 +28,6 @@ MOST_RECORDS = 500
 MOST_BASES = 8_000_000
 """Records and bases that one check reads, at most; larger splits are sampled."""
 
-_RESAMPLES = 200
 _SHUFFLE, _CROP, _SAMPLE = range(3)
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -75,7 +75,7 @@ def run_checks(
         own: whether the model was trained on this dataset.
 
     Returns:
-        `checks`: `records of seed`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
+        `checks`: `records of seed resamples`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
         `block` or `length`, `records accuracy macro_f1`, `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
         `length_certificate`: see `genomix.certificate`.
     """
@@ -91,6 +91,7 @@ def run_checks(
             "records": len(chosen),
             "of": len(indices),
             "seed": seed,
+            "resamples": RESAMPLES,
             "whole": _figures(sample.labels, sample.whole),
             "shuffles": shuffles,
             "crops": crops,
@@ -154,7 +155,7 @@ def _changed(dataset: Dataset, records: np.ndarray, change: Change, seed: tuple[
 
 def _measured(scorer: Scorer, changed: Iterable[np.ndarray], sample: _Sample, seed: int) -> dict[str, Any]:
     answers = np.stack([scores.probabilities for scores in scorer.score(changed)])
-    drop = paired_gain(sample.labels, sample.whole, answers, metric="accuracy", groups=sample.groups, resamples=_RESAMPLES, seed=seed)
+    drop = paired_gain(sample.labels, sample.whole, answers, metric="accuracy", groups=sample.groups, resamples=RESAMPLES, seed=seed)
     return {"records": len(sample.records), **_figures(sample.labels, answers), "drop": drop}
 
 

@@ -1,8 +1,8 @@
-"""How a label is written: one class must not become two because it was typed on two machines, or copied from a web page."""
+"""How a label is written, and several in a row: one class must not become two because it was typed on two machines, or copied from a web page."""
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def tidy(label: str) -> str:
@@ -17,6 +17,12 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
     for label in labels:
         alike[_folded(label)].add(label)
     return sorted(sorted(same) for same in alike.values() if len(same) > 1)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def _folded(label: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from genomix.data.label_text import listed
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
 from genomix.report.inputs import DataSummary, ReportInputs
 from genomix.report.similarity import near_duplicate_words
@@ -167,8 +168,3 @@ def _uneven(metrics: dict[str, Any]) -> bool:
 def _independent(bootstrap: dict[str, Any]) -> int:
     """Records, or sets of related ones, that are independent of each other; at most what the bootstrap draws."""
     return min(bootstrap["units"], bootstrap.get("families", bootstrap["units"]))
-
-
-def listed(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

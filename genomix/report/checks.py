@@ -3,7 +3,7 @@
 from typing import Any
 
 from genomix.metrics import BASELINE_TITLES, SHORT_TITLES
-from genomix.report.content import Cell, Figure
+from genomix.report.content import Cell, Figure, signed
 from genomix.report.figures import Curve, curves_chart
 
 Rows = list[list[Cell]]
@@ -16,7 +16,7 @@ def gain_rows(metrics: dict[str, Any]) -> Rows:
         [
             Cell(BASELINE_TITLES.get(name, name)),
             Cell(f"{metrics['baselines'][name][gain['metric']]:.3f}"),
-            Cell(_signed(gain["difference"]), _between(gain["low"], gain["high"])),
+            Cell(signed(gain["difference"]), _between(gain["low"], gain["high"])),
         ]
         for name, gain in sorted(gains.items(), key=lambda each: each[1]["difference"])
     ]
@@ -46,7 +46,7 @@ def check_rows(metrics: dict[str, Any]) -> Rows:
             Cell(title),
             Cell(f"{row['records']:,}"),
             *(Cell(f"{row[figure]:.3f}", f"{whole[figure]:.3f} as they are") for figure in ("accuracy", "macro_f1")),
-            Cell(_signed(-row["drop"]["difference"]), _between(row["drop"]["high"], row["drop"]["low"], sign=-1)),
+            Cell(signed(-row["drop"]["difference"]), _between(row["drop"]["high"], row["drop"]["low"], sign=-1)),
         ]
         for title, row, whole in [*shuffles, *crops]
     ]
@@ -73,7 +73,9 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     checks = metrics.get("checks")
     if not checks:
         return ["Shuffle and crop checks were not made."]
-    words = [f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of 200 resamples."]
+    words = [
+        f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of {checks['resamples']:,} resamples."
+    ]
     words += [_order_words(row) for row in checks["shuffles"]]
     if certificate := metrics["length_certificate"]:
         words.append(
@@ -92,8 +94,4 @@ def _order_words(row: dict[str, Any]) -> str:
 
 
 def _between(low: float | None, high: float | None, *, sign: int = 1) -> str:
-    return "no interval" if low is None or high is None else f"{_signed(sign * low)} to {_signed(sign * high)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
+    return "no interval" if low is None or high is None else f"{signed(sign * low)} to {signed(sign * high)}"
