@@ -117,10 +117,11 @@ def _limits(description: dict[str, Any]) -> str:
     return (
         "## Limits\n\n"
         f"It reads {strand} of {ends}, as the training records were. A record of another kind gets one of the classes all the same: "
-        f"there is {options}. Do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
+        f"there is {options}. Do not read a probability as a proof."
+        + (" Scores hold for records that relate to the training records as the test split did." if description["evaluation"] else "")
     )
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    text = f"{value:.4f}" if isinstance(value, float) else str("\N{EN DASH}" if value is None else value)
     return text.replace("|", "\\|").replace("\n", " ")

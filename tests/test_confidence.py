@@ -17,7 +17,7 @@ from test_report import made_inputs, made_metrics
 
 from genomix import bundle as bundle_module
 from genomix.bundle import describe_folder, load_bundle
-from genomix.card import _confidence
+from genomix.card import _confidence, model_card
 from genomix.cli.main import main
 from genomix.confidence import (
     Confidence,
@@ -188,6 +188,15 @@ def test_a_strand_that_nothing_was_calibrated_on_is_a_warning(run_folder, fasta,
 
 def test_the_card_names_what_a_model_can_do(run_folder):
     assert "there is `--threshold`, `--error`, `--max-novelty`. Do not" in (run_folder / "model" / "README.md").read_text()
+
+
+def test_a_card_without_an_evaluation_speaks_of_no_test_split_and_what_has_no_value_is_a_dash(run_folder):
+    description = describe_folder(run_folder)
+    assert "as the test split did" in model_card(description)
+    card = model_card(description | {"evaluation": None})
+    assert "How good this model is, is not known" in card
+    assert "as the test split did" not in card
+    assert "| roc auc | \N{EN DASH} |" in model_card(description | {"evaluation": description["evaluation"] | {"roc_auc": None}})
 
 
 def test_observed_figures_of_sets():
@@ -546,8 +555,42 @@ def test_scores_on_another_dataset_than_the_model_s_own_are_said_to_be(run_folde
     assert not caplog.records
     other = small_dataset(tmp_path / "other", seed=5)
     assert evaluate(bundle, other, baselines=False, checks=False)["other_dataset"]
-    assert "the model was trained on another dataset" in caplog.text
+    assert "it may have seen these records, and similarity is of the training split of this one" in caplog.text
     assert "the model reads records as" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("split", "said"), [("train", "these records trained the model"), ("validation", "these records chose the model's weights")]
+)
+def test_records_that_the_model_was_made_from_are_said_to_be(run_folder, dataset, split, said, tmp_path, capsys):
+    words = ["evaluate", str(run_folder), str(dataset.folder), "--split", split, "-o", str(tmp_path / "e")]
+    assert main(words) == 0
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"warning: {said}")
+    assert not [line for line in others if said in line or (split == "train" and ("Memory would do" in line or "certificate" in line))]
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert metrics["caveats"] == [first.removeprefix("warning: ")]
+    assert (metrics["length_certificate"] is None) == (split == "train")
+    page = render(made_inputs(metrics=made_metrics() | {"caveats": metrics["caveats"]}))
+    assert "Records that the model may know" in page
+    assert "Records that the model may know" not in render(made_inputs())
+
+
+def test_of_another_dataset_no_more_is_said_than_it_has(run_folder, tmp_path, caplog):
+    bundle, other = load_bundle(run_folder), small_dataset(tmp_path / "other", seed=5)
+
+    def said(split, **options):
+        caplog.clear()
+        [sentence] = evaluate(bundle, other, split=split, checks=False, **options)["caveats"]
+        assert caplog.messages == [sentence]
+        return sentence.partition("these records")[2]
+
+    assert said("test") == ", and baselines and similarity are of the training split of this one"
+    assert said("test", baselines=False) == ", and similarity is of the training split of this one"
+    assert said("train") == ", and baselines were fitted on them"
+    assert said("train", baselines=False) == ""
+    other.__dict__["records"] = other.records.assign(split="test")
+    assert said("test") == ""
 
 
 def test_classes_that_the_model_does_not_know_are_named(run_folder, dataset):
@@ -571,6 +614,10 @@ def test_the_report_draws_risk_over_coverage_and_shows_the_sets():
     assert "Error over coverage: " in page
     assert page.count(">--error 0.") >= 3
     assert "sets without the true label" in page
+    seen = set_figures(labels, probabilities, label_thresholds(confidence.scores, 0.05))["observed_error"]
+    assert (
+        f"once in 20 records, on records like those of the validation split (on this test split {seen:.1%} of the sets missed it)" in page
+    )
 
 
 @pytest.mark.parametrize("records", [0, 1, 19, 69, 100, 2_000, 12_345])

@@ -77,7 +77,7 @@ def run_checks(
     Returns:
         `checks`: `records of seed resamples`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
         `block` or `length`, `records accuracy macro_f1`, `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
-        `length_certificate`: see `genomix.certificate`.
+        `length_certificate`: see `genomix.certificate`; None for records that trained the model.
     """
     lengths = dataset.lengths[indices]
     chosen = sampled(lengths, seed)
@@ -85,7 +85,9 @@ def run_checks(
     skipped: list[dict[str, Any]] = []
     shuffles = _shuffles(scorer, dataset, sample, seed, skipped)
     crops = _crops(scorer, dataset, sample, seed, skipped)
-    trained = dataset.lengths[dataset.indices("train")] if own else np.empty(0, dtype=np.int64)
+    trained = dataset.indices("train") if own else np.empty(0, dtype=np.int64)
+    longest = int(max(lengths.max(), dataset.lengths[trained].max(initial=0)))
+    known = bool(np.isin(indices, trained).any())  # what the network was trained on it answers at any length
     return {
         "checks": {
             "records": len(chosen),
@@ -97,7 +99,7 @@ def run_checks(
             "crops": crops,
             "skipped": skipped,
         },
-        "length_certificate": certify(crops, lengths, probabilities.argmax(1) == labels, int(max(lengths.max(), trained.max(initial=0)))),
+        "length_certificate": None if known else certify(crops, lengths, probabilities.argmax(1) == labels, longest),
     }
 
 

@@ -121,7 +121,9 @@ def _trait_finding(name: str, trait: dict[str, Any], metrics: dict[str, Any], ch
 
 
 def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] | None:
-    """Where the network is not shown to do better than the label of the most similar training record."""
+    """Where the network is not shown to do better than the label of the most similar training record, which on the training split is the record itself."""
+    if metrics["split"] == "train":
+        return None
     gain = metrics["gains"]["nearest"]
     if gain["low"] is None or gain["low"] > 0 or not _well_above(metrics["baseline_intervals"]["nearest"]["balanced_accuracy"], chance):
         return None
@@ -130,7 +132,7 @@ def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] |
         "kind": "warning",
         "title": "Memory would do",
         "text": f"The label of the most similar training record reaches a balanced accuracy of {metrics['baselines']['nearest']['balanced_accuracy']:.3f} "
-        f"(network {metrics['balanced_accuracy']:.3f}), so the test records are relatives of training records: "
+        f"(network {metrics['balanced_accuracy']:.3f}), so the {metrics['split']} records are relatives of training records: "
         "nothing here shows how the network does on others. A split by group, or a lower --similarity, would.",
     }
 

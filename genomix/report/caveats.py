@@ -55,6 +55,9 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
             "warning", "No test split", "Nothing is known of how the network does on records that it was not trained or chosen on."
         )
         return
+    yield from (
+        Caveat("warning", "Records that the model may know", f"{text[:1].upper()}{text[1:]}.") for text in metrics.get("caveats", [])
+    )
     yield from _of_gain(metrics)
     audit = metrics.get("audit")
     yield from (Caveat(each["kind"], each["title"], each["text"]) for each in (audit["findings"] if audit else []))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genomix.certificate import TOLERANCE
 from genomix.metrics import BASELINE_TITLES, SHORT_TITLES
 from genomix.report.content import Cell, Figure, signed
 from genomix.report.figures import Curve, curves_chart
@@ -76,7 +77,7 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     words = [
         f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of {checks['resamples']:,} resamples."
     ]
-    words += [_order_words(row) for row in checks["shuffles"]]
+    words += [_order_words(row, metrics["bootstrap"]) for row in checks["shuffles"]]
     if certificate := metrics["length_certificate"]:
         words.append(
             f"Length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases. Accuracy was measured to hold from the one on (a crop holds where "
@@ -87,10 +88,15 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     return words + [f"Not made: {each['check']} at {each['size']:,} bases, as {each['reason']}." for each in checks["skipped"]]
 
 
-def _order_words(row: dict[str, Any]) -> str:
-    if row["drop"]["low"] is not None and row["drop"]["low"] > 0:
+def _order_words(row: dict[str, Any], bootstrap: dict[str, Any]) -> str:
+    low, high = row["drop"]["low"], row["drop"]["high"]
+    if low is not None and low > 0:
         return f"The order of pieces of {row['block']:,} bases matters to the network."
-    return f"No effect of the order of pieces of {row['block']:,} bases is shown: what the network uses is inside them."
+    if high is not None and low == high:  # no record tells: by the rule of three so many of others may still do
+        high += 3 / min(row["records"], bootstrap.get("families", bootstrap["units"]))
+    small = high is not None and high <= TOLERANCE
+    found = "what the network uses is inside them" if small else "there are too few records to tell"
+    return f"No effect of the order of pieces of {row['block']:,} bases is shown: {found}."
 
 
 def _between(low: float | None, high: float | None, *, sign: int = 1) -> str:
