@@ -123,7 +123,7 @@ def data_facts(data: DataSummary) -> list[tuple[str, str]]:
     shortest, median, longest = data.lengths
     facts = [
         ("record length", f"{shortest:,} to {longest:,} bases, median {median:,}"),
-        ("split", f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})"),
+        ("split", "; ".join([f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})", *data.notes])),
     ]
     if data.clusters is not None:
         limit = f", records at least {data.similarity:.0%} alike" if data.similarity is not None else ""
