@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genomix.data.label_text import listed
 from genomix.metrics.promise import lowest_error
 from genomix.nn.mixers import MixerSettings
 
@@ -24,7 +25,7 @@ def model_card(description: dict[str, Any]) -> str:
 
 def _what(description: dict[str, Any]) -> str:
     classes = description["classes"]
-    named = ", ".join(f"`{name}`" for name in classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+    named = listed([f"`{name}`" for name in classes], most=20)
     return f"# A genomix sequence classifier\n\nTells {len(classes)} classes apart: {named}.\n\nA {_network(description)}"
 
 
@@ -116,10 +117,11 @@ def _limits(description: dict[str, Any]) -> str:
     return (
         "## Limits\n\n"
         f"It reads {strand} of {ends}, as the training records were. A record of another kind gets one of the classes all the same: "
-        f"there is {options}. Do not read a probability as a proof. Scores hold for records that relate to the training records as the test split did."
+        f"there is {options}. Do not read a probability as a proof."
+        + (" Scores hold for records that relate to the training records as the test split did." if description["evaluation"] else "")
     )
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    text = f"{value:.4f}" if isinstance(value, float) else str("\N{EN DASH}" if value is None else value)
     return text.replace("|", "\\|").replace("\n", " ")

@@ -11,6 +11,7 @@ from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
+from genomix.data.label_text import listed
 from genomix.data.leaks import nearest_training
 from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
@@ -23,6 +24,12 @@ from genomix.scorer import PredictSettings, Scorer, build_scorer
 _log = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
+
+_KNOWN = {
+    "train": "these records trained the model: the figures say nothing of new ones",
+    "validation": "these records chose the model's weights, its temperature and its label sets: the figures flatter it",
+}
+"""What is said of the splits that a model was made from."""
 
 
 def evaluate(
@@ -37,7 +44,7 @@ def evaluate(
     processes: Processes | None = None,
 ) -> dict[str, Any]:
     """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`; `genomix.audit` for `audit`,
-    `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`.
+    `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`. `caveats`: sentences on what the model may know of these records.
 
     Args:
         split: `train`, `validation` or `test`.
@@ -64,7 +71,8 @@ def evaluate(
             "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
         )
     labels = _labels(bundle, dataset, indices)
-    elsewhere = _trained_elsewhere(bundle, dataset)
+    elsewhere = _trained_on(bundle) not in (None, dataset.digest)
+    caveats = _caveats(bundle, dataset, split, baselines=baselines)
     _warn_of_molecules(bundle, dataset)
     processes = processes or Processes()
     scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
@@ -78,7 +86,8 @@ def evaluate(
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
-    return metrics | confidence_figures(bundle.confidence, labels, probabilities) | ({"other_dataset": True} if elsewhere else {})
+    metrics |= confidence_figures(bundle.confidence, labels, probabilities)
+    return metrics | {"caveats": caveats} | ({"other_dataset": True} if elsewhere else {})
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -107,15 +116,34 @@ def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def _trained_elsewhere(bundle: Bundle, dataset: Dataset) -> bool:
-    """Whether the model is known to come from another dataset, which is told: nothing says then that these records are new to it."""
-    trained_on = (bundle.provenance.get("dataset") or {}).get("dataset_sha256", dataset.digest)
+def _trained_on(bundle: Bundle) -> str | None:
+    """The digest of the dataset that the model was trained on, where that is known."""
+    return (bundle.provenance.get("dataset") or {}).get("dataset_sha256")
+
+
+def _caveats(bundle: Bundle, dataset: Dataset, split: str, *, baselines: bool) -> list[str]:
+    """What the model may know of these records, so that its figures flatter it; each is told as a warning too."""
+    trained_on = _trained_on(bundle)
     if trained_on == dataset.digest:
-        return False
-    _log.warning(
-        "the model was trained on another dataset: it may have seen these records, and baselines and similarity are of the training split of this one"
-    )
-    return True
+        found = [_KNOWN[split]] if split in _KNOWN else []
+    elif trained_on is not None:
+        found = [
+            f"the model was trained on another dataset: it may have seen these records{_compared_with(dataset, split, baselines=baselines)}"
+        ]
+    else:
+        found = []
+    for caveat in found:
+        _log.warning("%s", caveat)
+    return found
+
+
+def _compared_with(dataset: Dataset, split: str, *, baselines: bool) -> str:
+    """What else comes from another dataset than the model, as the end of a sentence; empty where nothing does."""
+    if split == "train":
+        return ", and baselines were fitted on them" if baselines else ""
+    if not len(dataset.indices("train")):
+        return ""
+    return f", and {'baselines and similarity are' if baselines else 'similarity is'} of the training split of this one"
 
 
 def _warn_of_molecules(bundle: Bundle, dataset: Dataset) -> None:
@@ -144,9 +172,9 @@ def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray
     labels = np.array([numbers.get(dataset.classes[label], -1) for label in dataset.label_ids[indices]])
     if (labels < 0).any():
         raise DataError(
-            f"class {unknown[0]!r} is unknown to the model" + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            f"the model does not know class {listed([*map(repr, unknown)])}",
             where=str(dataset.folder),
-            hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
+            hint=f"the model knows {listed([*map(repr, bundle.classes)])}",
         )
     return labels
 

@@ -76,13 +76,14 @@ class Predictor:
         """One prediction for each record."""
         coded = [np.frombuffer(record.codes, dtype=np.uint8) for record in chunk]
         refused = [_refusal(codes, self._shortest, self.settings.max_ambiguous) for codes in coded]
-        scores = self._scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status)
+        scores = list(self._scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status))
+        known = zip(scores, self._decision.novelties([each.features for each in scores]), strict=True)
         for record, status in zip(chunk, refused, strict=True):
             if status:
                 yield record, Prediction(record.id, len(record.sequence), status)
             else:
-                found = next(scores)
-                answer = self._decision(found.probabilities, found.features)
+                found, novelty = next(known)
+                answer = self._decision(found.probabilities, novelty)
                 prediction = _prediction(record, found, answer)
                 ranks = self._ranks
                 yield record, prediction if ranks is None else _at_rank(prediction, answer, ranks, self.settings.threshold)

@@ -276,6 +276,7 @@ def _data_summary(dataset: Dataset) -> DataSummary:
         largest_cluster=split.get("largest_cluster"),
         similarity=split.get("similarity"),
         highest_similarity=split.get("highest_similarity"),
+        notes=split.get("notes", []),
         held_back=split.get("held_back", []),
         rejected=info["counts"]["rejected"],
         sources=[(source["path"], source["sha256"] or "") for source in info["sources"]],

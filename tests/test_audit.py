@@ -131,6 +131,13 @@ class TestShortcuts:
         audit = audited(dataset, network="nearest")
         assert [finding["title"] for finding in audit["findings"]] == ["Memory would do"]
 
+    def test_training_records_are_not_said_to_be_like_training_records(self, planted):
+        labels = planted.label_ids[planted.indices("train")]
+        baselines = baseline_probabilities(planted, "train", strand="both", seed=0)
+        found = compare(labels, planted.classes, baselines["nearest"], baselines, split="train", resamples=50)
+        assert found["baselines"]["nearest"]["accuracy"] == 1.0
+        assert names(find_shortcuts(labels, planted.classes, baselines, found, groups=None, seed=0)) == ["length"]
+
     def test_without_baselines_there_is_no_audit(self, tmp_path):
         dataset = small_dataset(tmp_path)
         assert evaluate(untrained(dataset), dataset, baselines=False)["audit"] is None
@@ -308,6 +315,16 @@ class TestChecks:
             == dataset.lengths[np.concatenate([dataset.indices("train"), dataset.indices("test")])].max()
         )
 
+    def test_records_that_trained_the_model_certify_no_length(self, tmp_path):
+        dataset = small_dataset(tmp_path)
+        bundle = untrained(dataset)
+        elsewhere = replace(bundle, provenance={"dataset": {"dataset_sha256": "another"}})
+        found = [
+            evaluate(model, dataset, split=split, baselines=False)["length_certificate"] is None
+            for model, split in ((bundle, "train"), (bundle, "validation"), (elsewhere, "train"))
+        ]
+        assert found == [True, len(dataset.indices("validation")) < 10, False]
+
     def test_training_records_of_another_dataset_are_in_no_certificate(self, tmp_path):
         dataset = small_dataset(tmp_path)
         trained, tested = (dataset.lengths[dataset.indices(split)].max() for split in ("train", "test"))
@@ -438,6 +455,29 @@ class TestReport:
         assert any("16,000 to 20,000 bases" in sentence for sentence in words)
         assert any("Not made: shuffle at 16,000 bases" in sentence for sentence in words)
         assert length_figure(metrics).drawing.count("<circle") == 6
+
+    def test_the_resamples_are_those_that_were_written_down(self, metrics):
+        assert metrics["checks"]["resamples"] == 200
+        other = metrics | {"checks": metrics["checks"] | {"resamples": 1_500}}
+        assert "intervals are of 1,500 resamples" in check_words(other)[0]
+
+    @pytest.mark.parametrize(
+        ("low", "high", "records", "families", "said"),
+        [
+            (0.01, 0.5, 24, 24, "matters to the network"),
+            (-0.02, 0.5, 24, 24, "too few records to tell"),
+            (None, None, 500, 1, "too few records to tell"),
+            (-0.01, 0.05, 300, 300, "what the network uses is inside them"),
+            (0.0, 0.0, 24, 24, "too few records to tell"),
+            (0.0, 0.0, 300, 2, "too few records to tell"),
+            (0.0, 0.0, 300, 300, "what the network uses is inside them"),
+        ],
+    )
+    def test_no_effect_of_order_is_said_to_be_none_only_where_records_are_enough(self, metrics, low, high, records, families, said):
+        row = metrics["checks"]["shuffles"][0] | {"records": records, "drop": {"low": low, "high": high}}
+        made = metrics | {"bootstrap": {"units": records, "families": families}, "checks": metrics["checks"] | {"shuffles": [row]}}
+        [sentence] = [words for words in check_words(made) if "pieces of" in words]
+        assert said in sentence
 
     def test_traits_are_rows(self, metrics):
         assert [row[0].text for row in trait_rows(metrics)] == ["length", "GC"]

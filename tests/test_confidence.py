@@ -17,7 +17,7 @@ from test_report import made_inputs, made_metrics
 
 from genomix import bundle as bundle_module
 from genomix.bundle import describe_folder, load_bundle
-from genomix.card import _confidence
+from genomix.card import _confidence, model_card
 from genomix.cli.main import main
 from genomix.confidence import (
     Confidence,
@@ -33,7 +33,7 @@ from genomix.confidence import (
 from genomix.confidence.conformal import fewest_records, judged_together
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
 from genomix.confidence.novelty import Novelty, ranks
-from genomix.errors import UsageError
+from genomix.errors import DataError, UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
 from genomix.metrics.promise import lowest_error
@@ -142,13 +142,12 @@ def decide(error=None, prior=None, **changes):
 
 def test_one_label_is_classified_and_none_or_several_are_not():
     decision = decide(error=0.1)
-    empty = np.empty(0)
-    sure, torn, lost = (decision(np.array(each), empty) for each in ([0.9, 0.06, 0.04], [0.15, 0.4, 0.45], [0.34, 0.33, 0.33]))
+    sure, torn, lost = (decision(np.array(each)) for each in ([0.9, 0.06, 0.04], [0.15, 0.4, 0.45], [0.34, 0.33, 0.33]))
     assert (sure.label, sure.labels) == ("a", ("a",))
     assert (torn.label, torn.labels) == ("", ("c", "b"))
     assert (lost.label, lost.labels) == ("", ())
-    assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04]), empty).label == ""
-    assert decide()(np.array([0.15, 0.4, 0.45]), empty).labels is None
+    assert decide(error=0.1, threshold=0.95)(np.array([0.9, 0.06, 0.04])).label == ""
+    assert decide()(np.array([0.15, 0.4, 0.45])).labels is None
 
 
 def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
@@ -175,7 +174,7 @@ def test_records_like_the_validation_records_are_spoken_of_as_rarely_as_promised
 
 
 def test_a_set_begins_with_what_is_most_probable_for_the_balance_asked_for():
-    answer = decide(error=0.1, prior=np.array([0.02, 0.96, 0.02]))(np.array([0.5, 0.45, 0.05]), np.empty(0))
+    answer = decide(error=0.1, prior=np.array([0.02, 0.96, 0.02]))(np.array([0.5, 0.45, 0.05]))
     assert answer.labels == ("b", "a")
     assert answer.probabilities[1] > answer.probabilities[0]
 
@@ -189,6 +188,15 @@ def test_a_strand_that_nothing_was_calibrated_on_is_a_warning(run_folder, fasta,
 
 def test_the_card_names_what_a_model_can_do(run_folder):
     assert "there is `--threshold`, `--error`, `--max-novelty`. Do not" in (run_folder / "model" / "README.md").read_text()
+
+
+def test_a_card_without_an_evaluation_speaks_of_no_test_split_and_what_has_no_value_is_a_dash(run_folder):
+    description = describe_folder(run_folder)
+    assert "as the test split did" in model_card(description)
+    card = model_card(description | {"evaluation": None})
+    assert "How good this model is, is not known" in card
+    assert "as the test split did" not in card
+    assert "| roc auc | \N{EN DASH} |" in model_card(description | {"evaluation": description["evaluation"] | {"roc_auc": None}})
 
 
 def test_observed_figures_of_sets():
@@ -230,11 +238,11 @@ def test_a_prior_gives_the_posteriors_of_that_balance():
 
 
 def test_a_prior_changes_the_label_and_never_the_set():
-    probabilities, empty = np.array([0.6, 0.35, 0.05]), np.empty(0)
-    plain, turned = decide(error=0.1)(probabilities, empty), decide(error=0.1, prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    probabilities = np.array([0.6, 0.35, 0.05])
+    plain, turned = decide(error=0.1)(probabilities), decide(error=0.1, prior=np.array([0.05, 0.9, 0.05]))(probabilities)
     assert plain.labels == turned.labels
-    assert decide()(probabilities, empty).label == "a"
-    answer = decide(prior=np.array([0.05, 0.9, 0.05]))(probabilities, empty)
+    assert decide()(probabilities).label == "a"
+    answer = decide(prior=np.array([0.05, 0.9, 0.05]))(probabilities)
     assert answer.label == "b"
     expected = probabilities * [0.1, 3.6, 0.2]
     assert answer.probabilities == pytest.approx(expected / expected.sum())
@@ -276,10 +284,10 @@ def test_a_wrong_prior_is_one_line(text, said):
 
 def test_a_class_of_prior_0_is_in_no_set():
     torn = np.array([0.15, 0.4, 0.45])
-    assert decide(error=0.1)(torn, np.empty(0)).labels == ("c", "b")
-    answer = decide(error=0.1, prior=np.array([0.5, 0.5, 0.0]))(torn, np.empty(0))
+    assert decide(error=0.1)(torn).labels == ("c", "b")
+    answer = decide(error=0.1, prior=np.array([0.5, 0.5, 0.0]))(torn)
     assert (answer.labels, answer.label) == (("b",), "b")
-    nothing = decide(error=0.1, prior=np.array([1.0, 0.0, 0.0]))(torn, np.empty(0))
+    nothing = decide(error=0.1, prior=np.array([1.0, 0.0, 0.0]))(torn)
     assert (nothing.labels, nothing.label) == ((), "")
 
 
@@ -312,6 +320,28 @@ def test_more_features_than_records_and_features_that_never_move():
     novelty = fit_novelty(np.arange(20) % 2, features)
     assert np.isfinite(novelty.distances(features)).all()
     assert np.isfinite(fit_novelty(np.array([0, 1]), features[:2]).distances(features)).all()
+
+
+def one_by_one(novelty, features):
+    """The definition: class by class, from the differences."""
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    projected = scaled @ novelty.projection.astype(np.float64)
+    return np.min([np.linalg.norm(projected - center, axis=1) for center in novelty.centers.astype(np.float64)], axis=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 21])
+@pytest.mark.parametrize(("stretch", "away"), [(1, 0), (10, 1e3), (1e8, 0), (1, 1e8)])
+def test_distances_are_those_of_the_definition_near_0_and_far_out(stretch, away, at_once, monkeypatch):
+    """With a stretch or an offset of 1e8 a product of matrices has no digit left of the distances."""
+    monkeypatch.setattr("genomix.confidence.novelty._AT_ONCE", at_once)
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(60, 12))
+    projection = (rng.normal(size=(12, 12)) * stretch).astype(np.float32)
+    scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
+    centers = (scaled[:30] @ projection.astype(np.float64) + rng.choice([0, 1e-6, 1], size=(30, 1)) + away).astype(np.float32)
+    novelty = Novelty(projection, centers)
+    assert novelty.distances(features) == pytest.approx(one_by_one(novelty, features), rel=1e-9, abs=1e-13 * max(stretch, away))
+    assert novelty.distances(features[:0]).tolist() == []
 
 
 def test_records_like_those_of_validation_are_above_a_novelty_as_often_as_it_says():
@@ -394,6 +424,20 @@ def test_novel_records_are_far_and_held_out_ones_are_not(dataset, tmp_path, capl
     assert odd.min() > 0.8  # the small network sees 3-mers only
     assert np.median(tiny) > 0.9
     assert "records lie further from the training records than" in caplog.text
+
+
+def test_the_distances_of_a_chunk_are_computed_at_once_and_are_those_of_its_records(run_folder, monkeypatch):
+    bundle, rng = load_bundle(run_folder), random.Random(6)
+    records = [SequenceRecord(str(n), "", random_sequence(rng, n, gc=0.5).encode(), "f", 1) for n in range(1, 40)]
+    alone = [next(predict(bundle, [each], PredictSettings()))[1] for each in records]
+    asked = []
+    whole = Novelty.distances
+    monkeypatch.setattr(Novelty, "distances", lambda self, features: asked.append(len(features)) or whole(self, features))
+    together = [prediction for _, prediction in predict(bundle, records, PredictSettings())]
+    assert asked == [sum(each.status != "too_short" for each in alone)]
+    assert [each.id for each in together] == [each.id for each in records]
+    assert [each.novelty for each in together] == [each.novelty for each in alone]
+    assert {each.novelty is None for each in together if each.status == "too_short"} == {True}
 
 
 def test_without_options_the_columns_are_as_ever(run_folder, fasta, capsys):
@@ -511,8 +555,49 @@ def test_scores_on_another_dataset_than_the_model_s_own_are_said_to_be(run_folde
     assert not caplog.records
     other = small_dataset(tmp_path / "other", seed=5)
     assert evaluate(bundle, other, baselines=False, checks=False)["other_dataset"]
-    assert "the model was trained on another dataset" in caplog.text
+    assert "it may have seen these records, and similarity is of the training split of this one" in caplog.text
     assert "the model reads records as" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("split", "said"), [("train", "these records trained the model"), ("validation", "these records chose the model's weights")]
+)
+def test_records_that_the_model_was_made_from_are_said_to_be(run_folder, dataset, split, said, tmp_path, capsys):
+    words = ["evaluate", str(run_folder), str(dataset.folder), "--split", split, "-o", str(tmp_path / "e")]
+    assert main(words) == 0
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"warning: {said}")
+    assert not [line for line in others if said in line or (split == "train" and ("Memory would do" in line or "certificate" in line))]
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert metrics["caveats"] == [first.removeprefix("warning: ")]
+    assert (metrics["length_certificate"] is None) == (split == "train")
+    page = render(made_inputs(metrics=made_metrics() | {"caveats": metrics["caveats"]}))
+    assert "Records that the model may know" in page
+    assert "Records that the model may know" not in render(made_inputs())
+
+
+def test_of_another_dataset_no_more_is_said_than_it_has(run_folder, tmp_path, caplog):
+    bundle, other = load_bundle(run_folder), small_dataset(tmp_path / "other", seed=5)
+
+    def said(split, **options):
+        caplog.clear()
+        [sentence] = evaluate(bundle, other, split=split, checks=False, **options)["caveats"]
+        assert caplog.messages == [sentence]
+        return sentence.partition("these records")[2]
+
+    assert said("test") == ", and baselines and similarity are of the training split of this one"
+    assert said("test", baselines=False) == ", and similarity is of the training split of this one"
+    assert said("train") == ", and baselines were fitted on them"
+    assert said("train", baselines=False) == ""
+    other.__dict__["records"] = other.records.assign(split="test")
+    assert said("test") == ""
+
+
+def test_classes_that_the_model_does_not_know_are_named(run_folder, dataset):
+    bundle = load_bundle(run_folder)
+    with pytest.raises(DataError, match="does not know class 'poor', 'rich'") as caught:
+        evaluate(replace(bundle, classes=tuple("abcdefgh")), dataset, baselines=False)
+    assert caught.value.hint == "the model knows 'a', 'b', 'c', 'd', 'e' and 3 more"
 
 
 def test_records_that_the_model_takes_for_another_kind_of_molecule_are_a_warning(run_folder, dataset, caplog):
@@ -529,6 +614,10 @@ def test_the_report_draws_risk_over_coverage_and_shows_the_sets():
     assert "Error over coverage: " in page
     assert page.count(">--error 0.") >= 3
     assert "sets without the true label" in page
+    seen = set_figures(labels, probabilities, label_thresholds(confidence.scores, 0.05))["observed_error"]
+    assert (
+        f"once in 20 records, on records like those of the validation split (on this test split {seen:.1%} of the sets missed it)" in page
+    )
 
 
 @pytest.mark.parametrize("records", [0, 1, 19, 69, 100, 2_000, 12_345])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genomix.data.label_table import Columns, read_label_table
-from genomix.data.label_text import look_alikes
+from genomix.data.label_text import listed, look_alikes
 from genomix.data.labels import Label, LabelSettings, build_labeller, labelled_records
 from genomix.data.source_files import SourceFile, find_source_files, split_source
 from genomix.errors import DataError, InputMissing, UsageError
@@ -355,6 +355,13 @@ def test_labels_that_look_the_same():
         ["x", "\uff38"],
     ]
     assert look_alikes(["stra\u00dfe", "STRASSE", "\ufb01n", "fin"]) == [["STRASSE", "stra\xdfe"], ["fin", "\ufb01n"]]
+
+
+def test_of_many_names_the_first_are_said_and_how_many_more():
+    assert listed(["a"]) == "a"
+    assert listed(list("abcde")) == "a, b, c, d, e"
+    assert listed(list("abcdef")) == "a, b, c, d, e and 1 more"
+    assert listed(["x"] * 2_003, most=3) == "x, x, x and 2,000 more"
     assert look_alikes(["a", "b", "\u00e9", "e"]) == []
 
 

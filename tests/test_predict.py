@@ -247,6 +247,18 @@ def test_one_fasta_a_class(bundle, tmp_path):
     assert (tmp_path / "by_class" / "_unclassified.fasta").read_text() == ">r1\nAC\n"
 
 
+def test_a_class_that_is_named_like_our_file_has_one_of_its_own(tmp_path):
+    classes = ("_unclassified", ".hidden")
+    found = [(record("ACGT", name or "none"), Prediction(name, 4, "x", label=name, probabilities=(0.5, 0.5))) for name in (*classes, "")]
+    write_predictions(found, classes, str(tmp_path / "p.tsv"), split_fasta=tmp_path / "by_class")
+    written = {path.name: path.read_text() for path in (tmp_path / "by_class").glob("*.fasta")}
+    assert written == {
+        "%5Funclassified.fasta": ">_unclassified\nACGT\n",
+        "%2Ehidden.fasta": ">.hidden\nACGT\n",
+        "_unclassified.fasta": ">none\nACGT\n",
+    }
+
+
 def test_a_class_whose_name_is_longer_than_a_file_name_may_be(tmp_path):
     classes = ("ü" * 100 + "a", "ü" * 100 + "b")
     found = [(record("ACGT", name), Prediction(name, 4, "classified", label=name, probabilities=(0.5, 0.5))) for name in classes]

@@ -28,6 +28,8 @@ from genomix.data.splits import SplitSettings
 from genomix.data.store import Dataset
 from genomix.errors import DataError, OutputError, UsageError
 from genomix.records import decode_bases
+from genomix.report.content import data_facts
+from genomix.runs import _data_summary
 from genomix.tokenizers import TokenizerSettings
 from genomix.train.recipe import training_records
 
@@ -400,7 +402,9 @@ def test_validation_is_carved_from_train_where_the_column_names_none():
     dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
     assert dataset.records["split"].tolist()[10:] == ["test"] * 4
     assert sorted(dataset.records["split"][:10]) == ["train"] * 8 + ["validation"] * 2
-    assert "names no validation records" in dataset.info["split"]["notes"][0]
+    [note] = dataset.info["split"]["notes"]
+    assert "names no validation records" in note
+    assert dict(data_facts(_data_summary(dataset)))["split"].endswith(f"; {note}")
 
 
 def test_validation_is_carved_with_the_table_s_groups_kept_together():

@@ -206,6 +206,17 @@ class TestPage:
         assert errors[0] == {"true": "genus 0", "predicted": "genus 1", "count": 2, "share": "20%"}
         assert [error["count"] for error in errors] == sorted((error["count"] for error in errors), reverse=True)
 
+    def test_many_classes_without_a_confusion_are_said_to_have_none(self):
+        metrics = made_metrics(records=60, classes=tuple(f"genus {number}" for number in range(30)), wrong=0)
+        text = Page(render(made_inputs(metrics=metrics))).text
+        assert "No record was taken for another class." in text
+        assert "most frequent confusions" not in text
+
+    def test_notes_on_the_split_stand_beside_its_method(self):
+        note = "the split column names no validation records: they were taken from train"
+        text = Page(render(made_inputs(data=made_data(split_method="column", notes=[note])))).text
+        assert f"as the label table gives it (seed 4); {note}" in text
+
     def test_is_written_into_the_folder(self, tmp_path):
         path = write_report(tmp_path, made_inputs())
         assert path == tmp_path / "report.html"

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from genomix.audit.shortcuts import RESAMPLES
 from genomix.certificate import FEWEST_RECORDS, certify
 from genomix.data.store import Dataset
 from genomix.metrics import headline, paired_gain
@@ -27,7 +28,6 @@ MOST_RECORDS = 500
 MOST_BASES = 8_000_000
 """Records and bases that one check reads, at most; larger splits are sampled."""
 
-_RESAMPLES = 200
 _SHUFFLE, _CROP, _SAMPLE = range(3)
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -75,9 +75,9 @@ def run_checks(
         own: whether the model was trained on this dataset.
 
     Returns:
-        `checks`: `records of seed`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
+        `checks`: `records of seed resamples`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
         `block` or `length`, `records accuracy macro_f1`, `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
-        `length_certificate`: see `genomix.certificate`.
+        `length_certificate`: see `genomix.certificate`; None for records that trained the model.
     """
     lengths = dataset.lengths[indices]
     chosen = sampled(lengths, seed)
@@ -85,18 +85,21 @@ def run_checks(
     skipped: list[dict[str, Any]] = []
     shuffles = _shuffles(scorer, dataset, sample, seed, skipped)
     crops = _crops(scorer, dataset, sample, seed, skipped)
-    trained = dataset.lengths[dataset.indices("train")] if own else np.empty(0, dtype=np.int64)
+    trained = dataset.indices("train") if own else np.empty(0, dtype=np.int64)
+    longest = int(max(lengths.max(), dataset.lengths[trained].max(initial=0)))
+    known = bool(np.isin(indices, trained).any())  # what the network was trained on it answers at any length
     return {
         "checks": {
             "records": len(chosen),
             "of": len(indices),
             "seed": seed,
+            "resamples": RESAMPLES,
             "whole": _figures(sample.labels, sample.whole),
             "shuffles": shuffles,
             "crops": crops,
             "skipped": skipped,
         },
-        "length_certificate": certify(crops, lengths, probabilities.argmax(1) == labels, int(max(lengths.max(), trained.max(initial=0)))),
+        "length_certificate": None if known else certify(crops, lengths, probabilities.argmax(1) == labels, longest),
     }
 
 
@@ -154,7 +157,7 @@ def _changed(dataset: Dataset, records: np.ndarray, change: Change, seed: tuple[
 
 def _measured(scorer: Scorer, changed: Iterable[np.ndarray], sample: _Sample, seed: int) -> dict[str, Any]:
     answers = np.stack([scores.probabilities for scores in scorer.score(changed)])
-    drop = paired_gain(sample.labels, sample.whole, answers, metric="accuracy", groups=sample.groups, resamples=_RESAMPLES, seed=seed)
+    drop = paired_gain(sample.labels, sample.whole, answers, metric="accuracy", groups=sample.groups, resamples=RESAMPLES, seed=seed)
     return {"records": len(sample.records), **_figures(sample.labels, answers), "drop": drop}
 
 

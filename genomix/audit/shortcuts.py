@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from genomix.data.label_text import listed
 from genomix.metrics import bootstrap_intervals
 
 MARGIN = 0.1
@@ -22,7 +23,8 @@ FEWEST_OF_A_CLASS = 5
 
 _MOST_CLASSES = 20
 """Classes, those of highest AUC, whose intervals are drawn; more would take minutes."""
-_RESAMPLES = 200
+RESAMPLES = 200
+"""Of each interval that the audit draws."""
 
 TRAITS = {"length": "length", "gc": "GC content"}
 
@@ -90,7 +92,7 @@ def _classes_told_apart(
             break
         own = probabilities[:, index]
         interval = bootstrap_intervals(
-            (labels == index).astype(np.int64), np.column_stack([1 - own, own]), groups=groups, resamples=_RESAMPLES, seed=seed
+            (labels == index).astype(np.int64), np.column_stack([1 - own, own]), groups=groups, resamples=RESAMPLES, seed=seed
         )["roc_auc"]
         if interval is not None and interval[0] >= NOTED_AUC:
             found.append({"class": classes[index], "roc_auc": areas[index], "low": interval[0]})
@@ -107,8 +109,8 @@ def _trait_finding(name: str, trait: dict[str, Any], metrics: dict[str, Any], ch
         f"(chance {chance:.3f}, network {metrics['balanced_accuracy']:.3f})"
     )
     if apart and len(metrics["classes"]) > 2:
-        named = ", ".join(f"{each['class']} ({each['roc_auc']:.2f})" for each in apart[:5])
-        text += f", and tells these classes from the rest (ROC AUC): {named}" + (f" and {len(apart) - 5} more" if len(apart) > 5 else "")
+        named = listed([f"{each['class']} ({each['roc_auc']:.2f})" for each in apart])
+        text += f", and tells these classes from the rest (ROC AUC): {named}"
     warning = much or any(each["low"] >= CLEAR_AUC for each in apart)
     return {
         "name": name,
@@ -119,7 +121,9 @@ def _trait_finding(name: str, trait: dict[str, Any], metrics: dict[str, Any], ch
 
 
 def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] | None:
-    """Where the network is not shown to do better than the label of the most similar training record."""
+    """Where the network is not shown to do better than the label of the most similar training record, which on the training split is the record itself."""
+    if metrics["split"] == "train":
+        return None
     gain = metrics["gains"]["nearest"]
     if gain["low"] is None or gain["low"] > 0 or not _well_above(metrics["baseline_intervals"]["nearest"]["balanced_accuracy"], chance):
         return None
@@ -128,7 +132,7 @@ def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] |
         "kind": "warning",
         "title": "Memory would do",
         "text": f"The label of the most similar training record reaches a balanced accuracy of {metrics['baselines']['nearest']['balanced_accuracy']:.3f} "
-        f"(network {metrics['balanced_accuracy']:.3f}), so the test records are relatives of training records: "
+        f"(network {metrics['balanced_accuracy']:.3f}), so the {metrics['split']} records are relatives of training records: "
         "nothing here shows how the network does on others. A split by group, or a lower --similarity, would.",
     }
 

@@ -63,12 +63,22 @@ class Decision:
     def needs_features(self) -> bool:
         return self.reference is not None
 
-    def __call__(self, probabilities: np.ndarray, features: np.ndarray) -> Answer:
+    def novelties(self, features: Sequence[np.ndarray]) -> list[float | None]:
+        """Of many records at once, which costs a fraction of one at a time; None where the model does not know.
+
+        Args:
+            features: of each record float64 [feature], where `needs_features`.
+        """
+        if self.reference is None or not len(features):
+            return [None] * len(features)
+        return [*map(float, ranks(self.reference.distances(np.stack(features)), self.distances))]
+
+    def __call__(self, probabilities: np.ndarray, novelty: float | None = None) -> Answer:
         """The answer for one record.
 
         Args:
             probabilities: calibrated, float64 [class].
-            features: float64 [feature], where `needs_features`.
+            novelty: as `novelties` gives it.
         """
         order = np.argsort(-probabilities, kind="stable")
         inside = None if self.lowest is None else [int(label) for label in order if probabilities[label] >= self.lowest[label]]
@@ -76,7 +86,6 @@ class Decision:
             probabilities = reweighted(probabilities, self.ratio)
             possible = [label for label in inside or () if self.ratio[label] > 0]  # what can't be is in no set
             inside = inside and sorted(possible, key=lambda label: -probabilities[label])
-        novelty = self._novelty(features)
         best = inside[0] if inside is not None and len(inside) == 1 else int(probabilities.argmax())
         probability = float(probabilities[best])
         refused = (inside is not None and len(inside) != 1) or (novelty or 0.0) > self.max_novelty
@@ -110,11 +119,6 @@ class Decision:
             f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
             "more than chance explains: their labels are guesses; --max-novelty names such records and leaves them unclassified"
         )
-
-    def _novelty(self, features: np.ndarray) -> float | None:
-        if self.reference is None:
-            return None
-        return float(ranks(self.reference.distances(features[None]), self.distances)[0])
 
 
 def build_decision(

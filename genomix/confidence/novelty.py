@@ -10,6 +10,7 @@ Romano, Sesia, Testing for outliers with conformal p-values, Annals of Statistic
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,8 +20,11 @@ MOST_FEATURES = 2048
 _LEAST_SPREAD = 1e-3
 """A feature's standard deviation counts as at least this part of the typical one: one that never moved in training must not decide alone."""
 
+_AT_ONCE = 1 << 21
+"""Numbers of a table that is held at a time: 16 MiB."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Novelty:
     """Where the training records are.
 
@@ -38,9 +42,40 @@ class Novelty:
         Args:
             features: float64 [record, feature].
         """
-        projected = _scaled(features) @ self.projection.astype(np.float64)
-        # Class by class: all differences at once would be records x classes x components.
-        return np.min([np.linalg.norm(projected - center, axis=1) for center in self.centers.astype(np.float64)], axis=0)
+        projected = _scaled(features) @ self._projection
+        step = max(1, _AT_ONCE // len(self._centers))
+        return np.concatenate([self._nearest(projected[start : start + step]) for start in range(0, max(1, len(projected)), step)])
+
+    @cached_property
+    def _projection(self) -> np.ndarray:
+        return self.projection.astype(np.float64)
+
+    @cached_property
+    def _centers(self) -> np.ndarray:
+        return self.centers.astype(np.float64)
+
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        return np.square(self._centers).sum(1)
+
+    def _nearest(self, projected: np.ndarray) -> np.ndarray:
+        """Of a block of projected records.
+
+        |a|^2 - 2ab + |b|^2, a matrix product, only says which classes may be the nearest: all those within its rounding of the lowest, which is at most that
+        of a sum of so many products of such sizes (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). Distances near 0 would lose their
+        digits by it, so of those few classes they are taken from the differences.
+        """
+        sizes = np.linalg.norm(projected, axis=1) + np.sqrt(self._squares.max())
+        doubt = (self._centers.shape[1] + 4) * np.finfo(np.float64).eps * sizes**2
+        table = (-2 * projected) @ self._centers.T
+        table += self._squares
+        records, classes = np.nonzero(table <= (table.min(1) + 2 * doubt)[:, None])
+        nearest = np.full(len(projected), np.inf)
+        step = max(1, _AT_ONCE // self._centers.shape[1])
+        for part in (slice(start, start + step) for start in range(0, len(records), step)):
+            apart = np.linalg.norm(projected[records[part]] - self._centers[classes[part]], axis=1)
+            np.minimum.at(nearest, records[part], apart)
+        return nearest
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, as they are stored."""

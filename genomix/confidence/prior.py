@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genomix.data.label_text import tidy
+from genomix.data.label_text import listed, tidy
 from genomix.errors import UsageError
 
 _TOLERANCE = 1e-3
@@ -41,13 +41,15 @@ def read_prior(text: str, classes: Sequence[str]) -> np.ndarray:
     for given, written in pairs:
         name = given if given in classes else tidy(given)
         if name not in classes:
-            raise UsageError(f"--prior: the model has no class {name!r}", where=where, hint=f"its classes are {_listed(classes)}")
+            raise UsageError(
+                f"--prior: the model has no class {name!r}", where=where, hint=f"its classes are {listed([*map(repr, classes)])}"
+            )
         if name in found:
             raise UsageError(f"--prior: class {name!r} is named twice", where=where, hint=_HOW)
         found[name] = _number(name, written, where)
     missing = [name for name in classes if name not in found]
     if missing:
-        raise UsageError(f"--prior: no value for class {_listed(missing)}", where=where, hint=_HOW)
+        raise UsageError(f"--prior: no value for class {listed([*map(repr, missing)])}", where=where, hint=_HOW)
     total = sum(found.values())
     if abs(total - 1) > _TOLERANCE:
         raise UsageError(f"--prior: the values add up to {total:g}, expected 1", where=where, hint=_HOW)
@@ -63,7 +65,8 @@ def prior_ratio(prior: np.ndarray, balance: Sequence[float], classes: Sequence[s
     unseen = [name for name, wanted, learned in zip(classes, prior, balance, strict=True) if wanted > 0 and learned == 0]
     if unseen:
         raise UsageError(
-            f"--prior: no training record is of class {_listed(unseen)}, so only a prior of 0 can be met", hint="give that class 0"
+            f"--prior: no training record is of class {listed([*map(repr, unseen)])}, so only a prior of 0 can be met",
+            hint="give that class 0",
         )
     learned = np.array(balance)
     return np.divide(prior, learned, out=np.zeros(len(learned)), where=learned > 0)
@@ -109,8 +112,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more

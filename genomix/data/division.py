@@ -9,6 +9,7 @@ import numpy as np
 
 from genomix.data.clusters import find_clusters
 from genomix.data.held_back import held_back_classes, warn_of_classes
+from genomix.data.label_text import listed
 from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
 from genomix.data.record_table import RecordTable
 from genomix.data.related import divisible, related
@@ -125,8 +126,7 @@ def _column_sides(
     alone = np.unique(labels[train][groups[train] >= len(train)])
     kept = f"near-duplicates {'and groups ' if any(named) else ''}kept together"
     if len(alone):
-        more = f" and {len(alone) - _NAMED} more" if len(alone) > _NAMED else ""
-        kept += f", but for those of {', '.join(repr(classes[label]) for label in alone[:_NAMED])}{more}, all relatives of each other"
+        kept += f", but for those of {listed([repr(classes[label]) for label in alone], _NAMED)}, all relatives of each other"
     note = f"the split column names no validation records: they were taken from train, {kept}"
     return carve_validation(sides, labels, groups, classes, settings), [note]
 

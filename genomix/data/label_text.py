@@ -1,8 +1,8 @@
-"""How a label is written: one class must not become two because it was typed on two machines, or copied from a web page."""
+"""How a label is written, and several in a row: one class must not become two because it was typed on two machines, or copied from a web page."""
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _NO_VALUE = frozenset(("na", "nan", "n/a", "#n/a", "<na>", "none", "null"))
 
@@ -24,6 +24,12 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
 def means_nothing(label: str) -> bool:
     """Whether a label is what R, pandas or a spreadsheet write for a value that is not there. It may be a real name all the same."""
     return label.casefold() in _NO_VALUE
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
 def _folded(label: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genomix.data.label_text import tidy
+from genomix.data.label_text import listed, tidy
 from genomix.data.splits import split_name
 from genomix.errors import DataError, InputMissing, UsageError
 from genomix.formats import SEQUENCE_SUFFIXES, has_sequence_suffix
@@ -130,8 +130,7 @@ def _alike_inside(classes: list[Path]) -> list[Path]:
 
 
 def _quoted(folders: list[Path]) -> str:
-    more = f" and {len(folders) - _NAMED} more" if len(folders) > _NAMED else ""
-    return ", ".join(repr(folder.name) for folder in folders[:_NAMED]) + more
+    return listed([repr(folder.name) for folder in folders], _NAMED)
 
 
 def _counted(files: list[Path], what: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import coo_array
 
+from genomix.data.label_text import listed
 from genomix.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -197,10 +198,9 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
             f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}",
             hint=f"give more records of it, or {_leave_out('it', splits)}",
         )
-    named = ", ".join(f"{name!r} ({count})" for name, count in small[:_NAMED])
-    more = f" and {len(small) - _NAMED:,} more" if len(small) > _NAMED else ""
+    named = listed([f"{name!r} ({count})" for name, count in small], _NAMED)
     raise DataError(
-        f"{len(small):,} of {len(np.unique(labels)):,} classes have too few records, {expected}: {named}{more}",
+        f"{len(small):,} of {len(np.unique(labels)):,} classes have too few records, {expected}: {named}",
         hint=f"give more records of each, join classes, or {_leave_out('them', splits)}",
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from genomix.data.label_text import listed
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
 from genomix.report.inputs import DataSummary, ReportInputs
 from genomix.report.similarity import near_duplicate_words
@@ -54,6 +55,9 @@ def _of_evaluation(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
             "warning", "No test split", "Nothing is known of how the network does on records that it was not trained or chosen on."
         )
         return
+    yield from (
+        Caveat("warning", "Records that the model may know", f"{text[:1].upper()}{text[1:]}.") for text in metrics.get("caveats", [])
+    )
     yield from _of_gain(metrics)
     audit = metrics.get("audit")
     yield from (Caveat(each["kind"], each["title"], each["text"]) for each in (audit["findings"] if audit else []))
@@ -173,8 +177,3 @@ def _uneven(metrics: dict[str, Any]) -> bool:
 def _independent(bootstrap: dict[str, Any]) -> int:
     """Records, or sets of related ones, that are independent of each other; at most what the bootstrap draws."""
     return min(bootstrap["units"], bootstrap.get("families", bootstrap["units"]))
-
-
-def listed(names: list[str], most: int = 5) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

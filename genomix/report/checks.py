@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from genomix.certificate import TOLERANCE
 from genomix.metrics import BASELINE_TITLES, SHORT_TITLES
-from genomix.report.content import Cell, Figure
+from genomix.report.content import Cell, Figure, signed
 from genomix.report.figures import Curve, curves_chart
 
 Rows = list[list[Cell]]
@@ -16,7 +17,7 @@ def gain_rows(metrics: dict[str, Any]) -> Rows:
         [
             Cell(BASELINE_TITLES.get(name, name)),
             Cell(f"{metrics['baselines'][name][gain['metric']]:.3f}"),
-            Cell(_signed(gain["difference"]), _between(gain["low"], gain["high"])),
+            Cell(signed(gain["difference"]), _between(gain["low"], gain["high"])),
         ]
         for name, gain in sorted(gains.items(), key=lambda each: each[1]["difference"])
     ]
@@ -46,7 +47,7 @@ def check_rows(metrics: dict[str, Any]) -> Rows:
             Cell(title),
             Cell(f"{row['records']:,}"),
             *(Cell(f"{row[figure]:.3f}", f"{whole[figure]:.3f} as they are") for figure in ("accuracy", "macro_f1")),
-            Cell(_signed(-row["drop"]["difference"]), _between(row["drop"]["high"], row["drop"]["low"], sign=-1)),
+            Cell(signed(-row["drop"]["difference"]), _between(row["drop"]["high"], row["drop"]["low"], sign=-1)),
         ]
         for title, row, whole in [*shuffles, *crops]
     ]
@@ -73,8 +74,10 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     checks = metrics.get("checks")
     if not checks:
         return ["Shuffle and crop checks were not made."]
-    words = [f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of 200 resamples."]
-    words += [_order_words(row) for row in checks["shuffles"]]
+    words = [
+        f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of {checks['resamples']:,} resamples."
+    ]
+    words += [_order_words(row, metrics["bootstrap"]) for row in checks["shuffles"]]
     if certificate := metrics["length_certificate"]:
         words.append(
             f"Length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases. Accuracy was measured to hold from the one on (a crop holds where "
@@ -85,15 +88,16 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     return words + [f"Not made: {each['check']} at {each['size']:,} bases, as {each['reason']}." for each in checks["skipped"]]
 
 
-def _order_words(row: dict[str, Any]) -> str:
-    if row["drop"]["low"] is not None and row["drop"]["low"] > 0:
+def _order_words(row: dict[str, Any], bootstrap: dict[str, Any]) -> str:
+    low, high = row["drop"]["low"], row["drop"]["high"]
+    if low is not None and low > 0:
         return f"The order of pieces of {row['block']:,} bases matters to the network."
-    return f"No effect of the order of pieces of {row['block']:,} bases is shown: what the network uses is inside them."
+    if high is not None and low == high:  # no record tells: by the rule of three so many of others may still do
+        high += 3 / min(row["records"], bootstrap.get("families", bootstrap["units"]))
+    small = high is not None and high <= TOLERANCE
+    found = "what the network uses is inside them" if small else "there are too few records to tell"
+    return f"No effect of the order of pieces of {row['block']:,} bases is shown: {found}."
 
 
 def _between(low: float | None, high: float | None, *, sign: int = 1) -> str:
-    return "no interval" if low is None or high is None else f"{_signed(sign * low)} to {_signed(sign * high)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
+    return "no interval" if low is None or high is None else f"{signed(sign * low)} to {signed(sign * high)}"

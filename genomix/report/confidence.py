@@ -5,6 +5,8 @@ from typing import Any
 from genomix.report.content import Figure
 from genomix.report.figures import risk_chart
 
+_USUAL_ERROR = 0.05
+
 
 def calibration_words(metrics: dict[str, Any]) -> str:
     """How the probabilities were calibrated; empty where nobody wrote it down."""
@@ -48,6 +50,17 @@ def set_rows(metrics: dict[str, Any]) -> list[list[str]]:
         ]
         for each in metrics.get("label_sets", [])
     ]
+
+
+def promise(metrics: dict[str, Any]) -> tuple[float, str] | None:
+    """An error rate to ask for, 0.05 where that can be promised, and what is promised then beside what was seen; None without label sets."""
+    each = next((each for each in metrics.get("label_sets", []) if each["error"] >= _USUAL_ERROR), None)
+    if each is None:
+        return None
+    return each["error"], (
+        f"Answer with a set of labels that misses the true one at most once in {round(1 / each['error'])} records, on records like those of the validation "
+        f"split (on this {metrics['split']} split {each['observed_error']:.1%} of the sets missed it); a record with a set of several labels, or none, is unclassified:"
+    )
 
 
 def _at_half(rows: list[dict[str, Any]]) -> float:

@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from genomix.data.label_text import listed
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
-from genomix.report.caveats import listed
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary
 
@@ -123,7 +123,7 @@ def data_facts(data: DataSummary) -> list[tuple[str, str]]:
     shortest, median, longest = data.lengths
     facts = [
         ("record length", f"{shortest:,} to {longest:,} bases, median {median:,}"),
-        ("split", f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})"),
+        ("split", "; ".join([f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})", *data.notes])),
     ]
     if data.clusters is not None:
         limit = f", records at least {data.similarity:.0%} alike" if data.similarity is not None else ""
@@ -163,9 +163,9 @@ def gain_words(metrics: dict[str, Any]) -> tuple[str, str]:
     """The gain in large type, and what it is the gain of and over."""
     gain = metrics["gain"]
     name = BASELINE_TITLES.get(gain["baseline"], gain["baseline"])
-    between = f"; {gain['confidence']:.0%} interval {_signed(gain['low'])} to {_signed(gain['high'])}" if gain["low"] is not None else ""
+    between = f"; {gain['confidence']:.0%} interval {signed(gain['low'])} to {signed(gain['high'])}" if gain["low"] is not None else ""
     ours, theirs = metrics[gain["metric"]], metrics["baselines"][gain["baseline"]][gain["metric"]]
-    return _signed(
+    return signed(
         gain["difference"]
     ), f"{FIGURE_TITLES[gain['metric']]} over the best baseline, {name}: {ours:.3f} against {theirs:.3f}{between}"
 
@@ -176,6 +176,11 @@ def interval_words(metrics: dict[str, Any]) -> str:
     if divided := bootstrap.get("divided"):
         related += f", but those of {listed(divided)} apart, each of them being one family"
     return f"{bootstrap['confidence']:.0%} bootstrap intervals ({bootstrap['resamples']:,} resamples of {bootstrap['units']:,} {bootstrap['unit']}s{related})"
+
+
+def signed(value: float) -> str:
+    """With a sign; the minus is the typographic one, at which no line breaks."""
+    return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 _SPLIT_WORDS = {
@@ -217,8 +222,3 @@ def _plain(key: str, value: Any) -> str:
 
 def _number(value: float | None) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    """With a sign; the minus is the typographic one, at which no line breaks."""
-    return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")

@@ -18,6 +18,7 @@ class DataSummary:
         largest_cluster: records of the largest one.
         similarity: records at least this similar are near-duplicates, 0 to 1.
         highest_similarity: of a pair of records on two sides of the split: the leak figure.
+        notes: sentences on how the split was made.
         held_back: a sentence a class that is not in every split.
         rejected: reason -> records left out.
         sources: file names with their sha256, empty where there is none (standard input).
@@ -31,6 +32,7 @@ class DataSummary:
     largest_cluster: int | None = None
     similarity: float | None = None
     highest_similarity: float | None = None
+    notes: list[str] = field(default_factory=list)
     held_back: list[str] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     sources: list[tuple[str, str]] = field(default_factory=list)

@@ -44,7 +44,7 @@ def write_predictions(
     Args:
         output: a file, or `-` for stdout.
         form: `tsv` or `jsonl`.
-        split_fasta: a folder for `<class>.fasta`, the class name percent-encoded, and shortened where it is long; records without a class go to `_unclassified.fasta`.
+        split_fasta: a folder for `<class>.fasta`, the class name percent-encoded, a leading `_` too, and shortened where it is long; records without a class go to `_unclassified.fasta`.
         extras: columns of `EXTRA_COLUMNS` to write too. A set of labels is a line of CSV within its column: `a,b`, or `"a,1",b` where a name has a comma.
         force: replace that folder if it exists.
 
@@ -165,7 +165,11 @@ class _ClassFiles:
         return self._files[label]
 
     def _path(self, label: str) -> Path:
-        name = quote(label, safe=" +,()'") if label else "_unclassified"
+        if not label:
+            return self._folder / "_unclassified.fasta"
+        name = quote(label, safe=" +,()'")
+        if name.startswith("_"):  # those are our own names
+            name = f"%5F{name[1:]}"
         if len(name) > _LONGEST_NAME:
             name = f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
         return self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
