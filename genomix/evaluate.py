@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from genomix.data.leaks import nearest_training
 from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
+from genomix.evaluated import Evaluated
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
 from genomix.processes import Processes
@@ -35,6 +37,7 @@ def evaluate(
     checks: bool = True,
     seed: int = 0,
     processes: Processes | None = None,
+    keep: Callable[[Evaluated], object] | None = None,
 ) -> dict[str, Any]:
     """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`; `genomix.audit` for `audit`,
     `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`.
@@ -45,6 +48,7 @@ def evaluate(
         checks: score shuffled and cropped records too.
         seed: of the bootstrap, and of the samples, shuffles and crops of the checks.
         processes: that share the work; each gets the whole result, the same as of one alone.
+        keep: is given what the model says of each record.
 
     Raises:
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
@@ -69,6 +73,8 @@ def evaluate(
     processes = processes or Processes()
     scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
     probabilities = split_probabilities(scorer, dataset, indices)
+    if keep is not None:
+        keep(Evaluated(bundle.classes, indices, labels, probabilities))
     others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)

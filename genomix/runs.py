@@ -3,7 +3,7 @@
 run.toml          the resolved settings
 dataset/          what preprocessing made, when the run began with sequence files
 metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
-model/            the trained model                      evaluation/    metrics.json of the test split
+model/            the trained model                      evaluation/    of the test split: metrics.json, predictions.tsv
 report.html       for people                             provenance.json
 """
 

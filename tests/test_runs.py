@@ -82,9 +82,21 @@ def test_what_is_trained_predicts_and_evaluates_from_its_folder(run_folder, tmp_
     assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", "-"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["accuracy"] == json.loads((run_folder / "evaluation" / "metrics.json").read_text())["accuracy"]
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", str(tmp_path / "ev")]) == 0
+    assert {path.name for path in (tmp_path / "ev").iterdir()} == {"metrics.json", "predictions.tsv"}
+    assert (tmp_path / "ev" / "predictions.tsv").read_bytes() == (run_folder / "evaluation" / "predictions.tsv").read_bytes()
+    (tmp_path / "ev" / "metrics.json").unlink()
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", str(tmp_path / "ev")]) == 73
     assert main(["models", "verify", str(run_folder)]) == 0
     assert main(["models", "show", str(run_folder)]) == 0
     assert "2 classes apart: `poor`, `rich`" in capsys.readouterr().out
+
+
+def test_a_dataset_folder_is_for_evaluate_and_not_for_predict(run_folder, capsys):
+    dataset = run_folder / "dataset"
+    assert main(["predict", str(run_folder), str(dataset)]) == 66
+    said = capsys.readouterr().err
+    assert f"{dataset}: a dataset folder, expected sequence files\n  hint: genomix evaluate {run_folder} {dataset} -o DIR" in said
 
 
 def test_a_dataset_folder_trains_to_the_same_weights_as_its_files(sources, run_folder, tmp_path):

@@ -1,5 +1,6 @@
 """A run can be killed, resumed, stopped and diverge, and says what it did; the model that it writes gives the scores that it was chosen by."""
 
+import csv
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from genomix.evaluate import evaluate, split_probabilities
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
+from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop, run
@@ -107,6 +109,30 @@ def test_the_test_split_is_read_once_at_the_end_and_the_same_again_from_the_fold
     again = evaluate(load_bundle(run_folder), dataset, seed=TRAINING.seed)
     assert again["accuracy"] == written["accuracy"]
     assert again["log_loss"] == pytest.approx(written["log_loss"], rel=1e-6)
+
+
+def test_what_is_said_of_each_test_record_is_written_down(run_folder, dataset, tmp_path):
+    with (run_folder / "evaluation" / "predictions.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, dialect="excel-tab"))
+    assert list(rows[0]) == ["id", "source", "row", "true_label", "label", "probability", "margin", "prob_poor", "prob_rich"]
+    records = dataset.records.iloc[[int(row["row"]) - 1 for row in rows]]
+    assert [int(row["row"]) - 1 for row in rows] == dataset.indices("test").tolist()
+    for column, name in (("id", "id"), ("source", "source"), ("true_label", "label")):
+        assert [row[column] for row in rows] == records[name].tolist()
+    metrics = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    assert sum(row["label"] == row["true_label"] for row in rows) / len(rows) == metrics["accuracy"]
+
+    predicted = predict(load_bundle(run_folder), (_as_record(dataset, index) for index in dataset.indices("test")), PredictSettings())
+    write_predictions(predicted, dataset.classes, str(tmp_path / "p.tsv"))
+    with (tmp_path / "p.tsv").open(newline="") as file:
+        same = ("id", "label", "probability", "margin", "prob_poor", "prob_rich")
+        assert [[row[name] for name in same] for row in csv.DictReader(file, dialect="excel-tab")] == [
+            [row[name] for name in same] for row in rows
+        ]
+
+
+def _as_record(dataset, index):
+    return SequenceRecord(dataset.records["id"].iloc[index], "", decode_bases(dataset.codes(index).tobytes()).encode(), "", 1)
 
 
 def test_a_second_run_has_the_same_weights(run_folder, dataset, tmp_path):

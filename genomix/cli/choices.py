@@ -25,6 +25,7 @@ class Precision(StrEnum):
 
 class Form(StrEnum):
     tsv = "tsv"
+    csv = "csv"
     jsonl = "jsonl"
 
 
