@@ -29,12 +29,13 @@ def demo(folder: Path, *, force: bool = False) -> FinishedRun:
     """
     require_free(folder, force=force, marker=SETTINGS_FILE)
     settings = resolve(RunSettings, preset=PRESET, options={"data.labels.manifest": DATA}, environment={})
+    on = f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
     try:
         finished = run([], settings, folder, force=force)
     except Interrupted as stopped:
-        raise Interrupted(
-            stopped.message, hint=f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
-        ) from stopped
+        raise Interrupted(stopped.message, hint=on) from stopped
+    except KeyboardInterrupt as interrupt:  # with words where there is a run to go on with
+        raise KeyboardInterrupt(f"interrupted\n  hint: {on}" if str(interrupt) else "") from interrupt
     bundle = finished.result.bundle
     write_predictions(predict(bundle, _held_out(finished), PredictSettings()), bundle.classes, str(folder / PREDICTIONS_FILE))
     return finished

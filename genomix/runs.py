@@ -20,7 +20,7 @@ from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, pre
 from genomix.data.same_sources import require_same_sources
 from genomix.data.splits import SPLITS
 from genomix.data.store import INFO_FILE, Dataset
-from genomix.errors import SettingsError, UsageError
+from genomix.errors import OutputError, SettingsError, UsageError
 from genomix.metrics import summary_lines
 from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
@@ -31,7 +31,7 @@ from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
-from genomix.train.stopping import stopping_at_once
+from genomix.train.stopping import interrupted_with_hint, stopping_at_once
 
 SETTINGS_FILE = "run.toml"
 DEFAULT_PRESET = "base"
@@ -69,13 +69,15 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
     Raises:
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         Interrupted: a signal asked to stop.
+        KeyboardInterrupt: Ctrl-C, outside the updates or twice; it says how to go on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
     opened = open_run(sources, settings, folder, _require_trainable, resume=resume, force=force)
     fabric, dataset, settings = opened.fabric, opened.dataset, opened.settings
-    result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
-    if fabric.is_global_zero:
-        write_report(folder, report_inputs(result, dataset, settings, folder))
+    with interrupted_with_hint():
+        result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
+        if fabric.is_global_zero:
+            write_report(folder, report_inputs(result, dataset, settings, folder))
     return FinishedRun(folder, dataset, result, speaks=fabric.is_global_zero)
 
 
@@ -170,6 +172,8 @@ def _begin(
     sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, force: bool
 ) -> None:
     """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
+    if not force:
+        _require_no_run(folder)
     ready = dataset_folder(sources)
     if ready is None:
         files, settled = settle(sources, settings.data)
@@ -181,6 +185,16 @@ def _begin(
         dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
         require(dataset, settings)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
+
+
+def _require_no_run(folder: Path) -> None:
+    """Raises OutputError where a run was begun that has not ended: replacing it is not all that can be done."""
+    if (folder / SETTINGS_FILE).exists() and not (folder / "model").exists():
+        raise OutputError(
+            "the output folder exists: a run in it has not ended",
+            where=str(folder),
+            hint="--resume goes on with it; --force starts over; -o names another",
+        )
 
 
 def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:

@@ -41,6 +41,7 @@ from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
 from genomix.train.state import Progress, Training
+from genomix.train.stopping import stop_requests
 from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
@@ -167,12 +168,13 @@ def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(step, run_
     assert steps == list(range(1, TRAINING.steps + 1))
 
 
-def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder, dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(number, run_folder, dataset, tmp_path, monkeypatch):
     make_step = loop._step
 
     def stop_after_seven(training, batch):
         if training.progress.step == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return make_step(training, batch)
 
     monkeypatch.setattr(loop, "_step", stop_after_seven)
@@ -182,6 +184,35 @@ def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder
     assert last_state(tmp_path)["progress"]["step"] == 7
     train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
     assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_a_second_ctrl_c_does_not_wait(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert caplog.messages == ["stopping after this update; Ctrl-C again ends at once"]
+
+
+def test_a_launcher_may_pass_ctrl_c_on_once_more(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+
+
+def test_a_job_in_the_background_is_not_interrupted():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requests() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("which", [1, 2, 3, 5])
