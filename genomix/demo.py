@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from genomix.beginning import SETTINGS_FILE
 from genomix.data.manifest import load_manifest
 from genomix.errors import Interrupted
 from genomix.formats import open_records
@@ -10,7 +11,7 @@ from genomix.outputs import require_free
 from genomix.predict import predict
 from genomix.records import SequenceRecord
 from genomix.report.predictions import write_predictions
-from genomix.runs import SETTINGS_FILE, FinishedRun, run
+from genomix.runs import FinishedRun, run
 from genomix.scorer import PredictSettings
 from genomix.settings import resolve
 from genomix.settings.run import RunSettings

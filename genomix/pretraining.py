@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genomix.beginning import DEFAULT_PRESET, dataset_folder
 from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
-from genomix.runs import DEFAULT_PRESET, dataset_folder, open_run
+from genomix.runs import open_run
 from genomix.settings import resolve
 from genomix.settings.run import PretrainRunSettings, RunSettings
 from genomix.train.body import fitting_options, read_body

@@ -242,6 +242,28 @@ def test_help_is_quick_and_loads_nothing_heavy():
     assert min(took) < 0.5
 
 
+def test_what_is_wrong_with_the_words_of_a_run_is_said_before_torch_is_loaded(tmp_path):
+    (tmp_path / "a.fa").write_text(">r\nACGT\n")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "run.toml").touch()
+    data, new = str(tmp_path / "a.fa"), ["-o", str(tmp_path / "run")]
+    cases = [
+        ([str(tmp_path / "nothere.fa"), *new], 66),
+        ([data, *new, "--preset", "tinny"], 78),
+        ([data, *new, "--set", "model.chanels=8"], 78),
+        ([data, "-o", str(tmp_path / "begun")], 73),
+        ([data, "-o", str(tmp_path)], 73),
+        ([data, *new, "--init", str(tmp_path), "--resume", "--force"], 2),
+    ]
+    words = [([command, *rest], code) for command in ("train", "pretrain") for rest, code in cases]
+    words.append((["train", data, *new, "--labels", str(tmp_path / "nothere.tsv")], 66))
+    code = f"import sys; from genomix.cli.main import main; print([main(each) for each, _ in {words}]); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{[code for _, code in words]}\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_reader_that_goes_away_is_no_error():
     with subprocess.Popen([*RUN, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()

@@ -7,6 +7,7 @@ import typer
 
 from genomix.cli.choices import Device, Split
 from genomix.cli.talk import say
+from genomix.processes import Processes, launched
 
 
 def evaluate(
@@ -37,7 +38,6 @@ def evaluate(
     from genomix.evaluated import EVALUATED_FILE, Evaluated, write_evaluated
     from genomix.metrics import summary_lines
     from genomix.outputs import require_folder, require_free, require_writable
-    from genomix.train.devices import joined
 
     if str(output) == "-":
         output = None
@@ -46,7 +46,7 @@ def evaluate(
         for name in (METRICS_FILE, EVALUATED_FILE):
             require_free(output / name, force=force)
         require_writable(output / METRICS_FILE)
-    processes = joined(device.value)
+    processes = _processes(device.value)
     bundle, data = load_bundle(model, device=device.value), Dataset.open(dataset)
     kept: list[Evaluated] = []
     metrics = evaluate_model(
@@ -61,3 +61,12 @@ def evaluate(
         for each in kept:
             write_evaluated(each, data, output)
         typer.echo(str(write_metrics(metrics, output)))
+
+
+def _processes(device: str) -> Processes:
+    """Those of a launcher; Lightning, which brings them together and takes seconds to load, has no part in one process alone."""
+    if launched() is None:
+        return Processes()
+    from genomix.train.devices import joined
+
+    return joined(device)

@@ -50,6 +50,12 @@ def find_source_files(sources: Sequence[str], *, labelled: bool = True) -> list[
     return files
 
 
+def require_sources(sources: Sequence[str]) -> None:
+    """Raises what `find_source_files` does of what is not there, and of what is no pair; nothing is read."""
+    for source in sources:
+        _require_there(split_source(source)[1])
+
+
 def split_source(source: str) -> tuple[str | None, str]:
     """`NAME=path` -> (NAME, path); a path alone -> (None, path).
 
@@ -69,10 +75,14 @@ def _exists(path: str) -> bool:
     return path == STDIN or (bool(path) and Path(path).exists())
 
 
+def _require_there(path: str) -> None:
+    if path != STDIN and not Path(path).exists():
+        raise input_missing(FileNotFoundError(), path)
+
+
 def _expand(label: str | None, path: str, *, labelled: bool) -> Iterator[SourceFile]:
     folder, label = Path(path), label if labelled else None
-    if path != STDIN and not folder.exists():
-        raise input_missing(FileNotFoundError(), path)
+    _require_there(path)
     if path == STDIN or not folder.is_dir():
         yield SourceFile(path, label)
     elif label is not None or not labelled:
