@@ -12,6 +12,7 @@ from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
+from genomix.data.known_classes import Unknown, known_records
 from genomix.data.leaks import nearest_training
 from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
@@ -35,6 +36,7 @@ def evaluate(
     settings: PredictSettings | None = None,
     baselines: bool = True,
     checks: bool = True,
+    unknown: Unknown = "error",
     seed: int = 0,
     processes: Processes | None = None,
     keep: Callable[[Evaluated], object] | None = None,
@@ -44,8 +46,9 @@ def evaluate(
 
     Args:
         split: `train`, `validation` or `test`.
-        baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them.
+        baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them. Left out where it has other classes.
         checks: score shuffled and cropped records too.
+        unknown: `drop` leaves out records of classes that the model does not know; see `left_out` in the result.
         seed: of the bootstrap, and of the samples, shuffles and crops of the checks.
         processes: that share the work; each gets the whole result, the same as of one alone.
         keep: is given what the model says of each record.
@@ -53,21 +56,9 @@ def evaluate(
     Raises:
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
     """
-    indices = dataset.indices(split)
-    if len(indices) and dataset.label_ids[indices].min() < 0:
-        raise DataError(f"records of the {split} split have no label", where=str(dataset.folder))
-    if not len(indices):
-        raise DataError(
-            f"no records in the {split} split",
-            where=str(dataset.folder),
-            hint="--split names another; preprocess --split makes one",
-        )
-    baselines = baselines and len(dataset.indices("train")) > 0
-    if baselines and dataset.classes != bundle.classes:
-        raise DataError(
-            "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
-        )
-    labels = _labels(bundle, dataset, indices)
+    known = known_records(dataset, _labelled(dataset, split), bundle.classes, unknown)
+    indices, labels = known.indices, known.labels
+    baselines = baselines and _comparable(bundle, dataset)
     elsewhere = _trained_elsewhere(bundle, dataset)
     _warn_of_molecules(bundle, dataset)
     processes = processes or Processes()
@@ -83,7 +74,32 @@ def evaluate(
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=groups)
-    return metrics | confidence_figures(bundle.confidence, labels, probabilities) | ({"other_dataset": True} if elsewhere else {})
+    metrics |= confidence_figures(bundle.confidence, labels, probabilities) | known.figures()
+    return metrics | ({"other_dataset": True} if elsewhere else {})
+
+
+def _labelled(dataset: Dataset, split: str) -> np.ndarray:
+    """The records of a split, which must all have a label."""
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(
+            f"no records in the {split} split",
+            where=str(dataset.folder),
+            hint="--split names another; preprocess --split makes one",
+        )
+    if dataset.label_ids[indices].min() < 0:
+        raise DataError(f"records of the {split} split have no label", where=str(dataset.folder))
+    return indices
+
+
+def _comparable(bundle: Bundle, dataset: Dataset) -> bool:
+    """Whether baselines fitted on the dataset's training split answer the model's question."""
+    if not len(dataset.indices("train")):
+        return False
+    if dataset.classes == bundle.classes:
+        return True
+    _log.warning("the dataset has other classes than the model: baselines fitted on it could not be compared, and are left out")
+    return False
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -140,20 +156,6 @@ def _independent(family: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
     such set, so that it draws what is in it. Their intervals say nothing of another such set."""
     alone = [label for label in np.unique(labels) if (labels == label).sum() > 1 and len(np.unique(family[labels == label])) == 1]
     return {"families": len(np.unique(family)), "divided": [classes[label] for label in alone]}
-
-
-def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
-    """The records' labels as the model numbers them."""
-    unknown = sorted(set(dataset.classes) - set(bundle.classes))
-    numbers = {name: number for number, name in enumerate(bundle.classes)}
-    labels = np.array([numbers.get(dataset.classes[label], -1) for label in dataset.label_ids[indices]])
-    if (labels < 0).any():
-        raise DataError(
-            f"class {unknown[0]!r} is unknown to the model" + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
-            where=str(dataset.folder),
-            hint=f"the model knows {', '.join(bundle.classes[:5])}{' ...' if len(bundle.classes) > 5 else ''}",
-        )
-    return labels
 
 
 def _by_similarity(

@@ -29,6 +29,11 @@ class Form(StrEnum):
     jsonl = "jsonl"
 
 
+class Unknown(StrEnum):
+    error = "error"
+    drop = "drop"
+
+
 class Split(StrEnum):
     train = "train"
     validation = "validation"

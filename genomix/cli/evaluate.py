@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
-from genomix.cli.choices import Device, Split
+from genomix.cli.choices import Device, Split, Unknown
 from genomix.cli.talk import say
 from genomix.processes import Processes, launched
+
+UnknownClasses = Annotated[
+    Unknown, typer.Option("--unknown", help="Records of classes that the model does not know: stop with an error, or leave them out.")
+]
 
 
 def evaluate(
@@ -23,6 +27,7 @@ def evaluate(
     checks: Annotated[
         bool, typer.Option(help="Score shuffled and cropped records too: does order matter, at which lengths does it hold?")
     ] = True,
+    unknown: UnknownClasses = Unknown.error,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of the checks.")] = 0,
     device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
@@ -50,7 +55,15 @@ def evaluate(
     bundle, data = load_bundle(model, device=device.value), Dataset.open(dataset)
     kept: list[Evaluated] = []
     metrics = evaluate_model(
-        bundle, data, split=split.value, baselines=baselines, checks=checks, seed=seed, processes=processes, keep=kept.append
+        bundle,
+        data,
+        split=split.value,
+        baselines=baselines,
+        checks=checks,
+        unknown=unknown.value,
+        seed=seed,
+        processes=processes,
+        keep=kept.append,
     )
     if not processes.is_first:
         return
