@@ -377,7 +377,7 @@ def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
     before = weights(tmp_path)
     train(dataset, TOKENIZER, MODEL, settings, tmp_path, resume=True)
-    assert last_state(tmp_path)["progress"]["step"] == 5
+    assert last_state(tmp_path)["progress"]["step"] == 20
     assert_same_weights(weights(tmp_path), before)
 
 
@@ -399,7 +399,9 @@ def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatc
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["step"], progress["best_step"], progress["best_loss"]) == (5, 2, 0.4)
+    assert (progress["step"], progress["best_step"], progress["best_loss"]) == (20, 8, 0.4), (
+        "of forty updates every fourth is validated, at most"
+    )
 
 
 def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tmp_path, monkeypatch):
@@ -408,7 +410,7 @@ def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tm
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["step"], progress["best_step"]) == (5, 5)
+    assert (progress["step"], progress["best_step"]) == (20, 20)
 
 
 def test_one_low_loss_among_high_ones_is_not_taken_for_the_best(dataset, tmp_path, monkeypatch):
@@ -417,7 +419,7 @@ def test_one_low_loss_among_high_ones_is_not_taken_for_the_best(dataset, tmp_pat
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 6}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["best_step"], progress["best_loss"], progress["best_mean"]) == (5, 0.5, 0.5)
+    assert (progress["best_step"], progress["best_loss"], progress["best_mean"]) == (20, 0.5, 0.5)
 
 
 def test_records_shorter_than_a_token_are_refused(dataset, tmp_path):
@@ -509,8 +511,17 @@ def test_the_number_of_steps_follows_the_data_within_bounds():
 
 def test_validation_is_read_less_often_where_it_costs_more_than_training():
     settings = TrainSettings(validations=20)
-    assert [validation_count(settings, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
-    assert validation_count(TrainSettings(validations=1), 1_000, 10**6) == 1
+    for steps in (200, 1_500):
+        assert [validation_count(settings, steps, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
+    assert validation_count(TrainSettings(validations=1), 200, 1_000, 10**6) == 1
+
+
+def test_a_short_run_is_not_spent_in_validation():
+    """Updates come before a validation, and where one costs as much as all of them there are few."""
+    settings = TrainSettings(validations=20)
+    assert [validation_count(settings, steps, 1_000, 0) for steps in (1, 2, 5, 30, 59, 60)] == [1, 1, 1, 10, 19, 20]
+    assert [validation_count(settings, steps, 1_000, 10**6) for steps in (1, 30, 60, 100, 199)] == [1, 1, 3, 5, 9]
+    assert [validation_count(settings, 30, 1_000, tokens) for tokens in (50, 200, 500, 2_000)] == [10, 5, 2, 1]
 
 
 def test_averaged_weights_follow_the_weights_and_count_what_cannot_be_averaged():

@@ -196,7 +196,7 @@ def assemble(
         schedule=build_schedule(optimizer, steps, settings.warmup),
         batches=batches,
         steps=steps,
-        validations=validation_count(settings, steps * batches.tokens_per_update, validation_bases / batches.tokenizer.stride),
+        validations=validation_count(settings, steps, steps * batches.tokens_per_update, validation_bases / batches.tokenizer.stride),
         settings=settings,
         checkpoints=folder / CHECKPOINTS,
         origin=origin,
