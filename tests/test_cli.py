@@ -109,6 +109,8 @@ def test_a_bug_shows_its_traceback_and_asks_for_a_report(error, capsys):
         (["--quite"], "No such option: --quite", "did you mean --quiet? `genomix --help` lists what there is"),
         (["doctor", "-q"], "-q stands before the command", "as in: genomix -q doctor"),
         (["models"], "Missing command", "`genomix models --help` lists what there is"),
+        (["predict", "--model", "run", "x.fa"], "predict has no option --model", "the model comes first: genomix predict MODEL SEQUENCES"),
+        (["predict", "--model=run", "x.fa"], "predict has no option --model", "the model comes first: genomix predict MODEL SEQUENCES"),
         (["predict"], "Missing argument 'MODEL'", "`genomix predict --help` lists what there is"),
         (["-q", "-v", "doctor"], "--verbose and --quiet exclude each other", None),
     ],
@@ -144,6 +146,11 @@ def test_stdout_is_utf8_whatever_the_locale():
     environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, env=environment)
     assert found.stdout.decode("utf-8").strip() == "\u03b2"
+
+
+def test_the_package_is_a_command_too():
+    done = subprocess.run([sys.executable, "-m", "genomix", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"genomix {genomix.__version__}\n"
 
 
 def test_version_and_help_go_to_stdout(capsys):
