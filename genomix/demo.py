@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from genomix.beginning import SETTINGS_FILE
 from genomix.data.manifest import load_manifest
 from genomix.errors import Interrupted
 from genomix.formats import open_records
@@ -10,7 +11,7 @@ from genomix.outputs import require_free
 from genomix.predict import predict
 from genomix.records import SequenceRecord
 from genomix.report.predictions import write_predictions
-from genomix.runs import SETTINGS_FILE, FinishedRun, run
+from genomix.runs import FinishedRun, run
 from genomix.scorer import PredictSettings
 from genomix.settings import resolve
 from genomix.settings.run import RunSettings
@@ -29,12 +30,13 @@ def demo(folder: Path, *, force: bool = False) -> FinishedRun:
     """
     require_free(folder, force=force, marker=SETTINGS_FILE)
     settings = resolve(RunSettings, preset=PRESET, options={"data.labels.manifest": DATA}, environment={})
+    on = f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
     try:
         finished = run([], settings, folder, force=force)
     except Interrupted as stopped:
-        raise Interrupted(
-            stopped.message, hint=f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
-        ) from stopped
+        raise Interrupted(stopped.message, hint=on) from stopped
+    except KeyboardInterrupt as interrupt:  # with words where there is a run to go on with
+        raise KeyboardInterrupt(f"interrupted\n  hint: {on}" if str(interrupt) else "") from interrupt
     bundle = finished.result.bundle
     write_predictions(predict(bundle, _held_out(finished), PredictSettings()), bundle.classes, str(folder / PREDICTIONS_FILE))
     return finished

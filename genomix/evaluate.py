@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from genomix.audit import find_shortcuts, run_checks
 from genomix.baselines import baseline_probabilities
 from genomix.bundle import Bundle
 from genomix.confidence import confidence_figures
-from genomix.data.label_text import listed
+from genomix.data.known_classes import Unknown, known_records
 from genomix.data.leaks import nearest_training
 from genomix.data.related import drawn_together, families
 from genomix.data.store import SIMILARITY_FILE, Dataset
 from genomix.errors import DataError
+from genomix.evaluated import Evaluated
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.outputs import atomic_file
 from genomix.processes import Processes
@@ -40,43 +42,37 @@ def evaluate(
     settings: PredictSettings | None = None,
     baselines: bool = True,
     checks: bool = True,
+    unknown: Unknown = "error",
     seed: int = 0,
     processes: Processes | None = None,
+    keep: Callable[[Evaluated], object] | None = None,
 ) -> dict[str, Any]:
     """What `evaluation/metrics.json` holds: see `genomix.metrics.compare`, and `accuracy_by_similarity` for its `by_similarity`; `genomix.audit` for `audit`,
     `checks` and `length_certificate`; and `genomix.confidence.confidence_figures`. `caveats`: sentences on what the model may know of these records.
 
     Args:
         split: `train`, `validation` or `test`.
-        baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them.
+        baselines: fit them on the training split of `dataset`, choose on its validation split; the audit looks at them. Left out where it has other classes.
         checks: score shuffled and cropped records too.
+        unknown: `drop` leaves out records of classes that the model does not know; see `left_out` in the result.
         seed: of the bootstrap, and of the samples, shuffles and crops of the checks.
         processes: that share the work; each gets the whole result, the same as of one alone.
+        keep: is given what the model says of each record.
 
     Raises:
         DataError: no records in the split, records too short for a token, or of a class that the model does not know.
     """
-    indices = dataset.indices(split)
-    if len(indices) and dataset.label_ids[indices].min() < 0:
-        raise DataError(f"records of the {split} split have no label", where=str(dataset.folder))
-    if not len(indices):
-        raise DataError(
-            f"no records in the {split} split",
-            where=str(dataset.folder),
-            hint="--split names another; preprocess --split makes one",
-        )
-    baselines = baselines and len(dataset.indices("train")) > 0
-    if baselines and dataset.classes != bundle.classes:
-        raise DataError(
-            "the dataset has other classes than the model, so baselines can't be compared", where=str(dataset.folder), hint="--no-baselines"
-        )
-    labels = _labels(bundle, dataset, indices)
+    known = known_records(dataset, _labelled(dataset, split), bundle.classes, unknown)
+    indices, labels = known.indices, known.labels
+    baselines = baselines and _comparable(bundle, dataset)
     elsewhere = _trained_on(bundle) not in (None, dataset.digest)
     caveats = _caveats(bundle, dataset, split, baselines=baselines)
     _warn_of_molecules(bundle, dataset)
     processes = processes or Processes()
     scorer = build_scorer(bundle, settings or PredictSettings(), processes=processes)
     probabilities = split_probabilities(scorer, dataset, indices)
+    if keep is not None:
+        keep(Evaluated(bundle.classes, indices, labels, probabilities))
     others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
@@ -86,8 +82,32 @@ def evaluate(
     if checks:
         metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
-    metrics |= confidence_figures(bundle.confidence, labels, probabilities)
+    metrics |= confidence_figures(bundle.confidence, labels, probabilities) | known.figures()
     return metrics | {"caveats": caveats} | ({"other_dataset": True} if elsewhere else {})
+
+
+def _labelled(dataset: Dataset, split: str) -> np.ndarray:
+    """The records of a split, which must all have a label."""
+    indices = dataset.indices(split)
+    if not len(indices):
+        raise DataError(
+            f"no records in the {split} split",
+            where=str(dataset.folder),
+            hint="--split names another; preprocess --split makes one",
+        )
+    if dataset.label_ids[indices].min() < 0:
+        raise DataError(f"records of the {split} split have no label", where=str(dataset.folder))
+    return indices
+
+
+def _comparable(bundle: Bundle, dataset: Dataset) -> bool:
+    """Whether baselines fitted on the dataset's training split answer the model's question."""
+    if not len(dataset.indices("train")):
+        return False
+    if dataset.classes == bundle.classes:
+        return True
+    _log.warning("the dataset has other classes than the model: baselines fitted on it could not be compared, and are left out")
+    return False
 
 
 def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -163,20 +183,6 @@ def _independent(family: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
     such set, so that it draws what is in it. Their intervals say nothing of another such set."""
     alone = [label for label in np.unique(labels) if (labels == label).sum() > 1 and len(np.unique(family[labels == label])) == 1]
     return {"families": len(np.unique(family)), "divided": [classes[label] for label in alone]}
-
-
-def _labels(bundle: Bundle, dataset: Dataset, indices: np.ndarray) -> np.ndarray:
-    """The records' labels as the model numbers them."""
-    unknown = sorted(set(dataset.classes) - set(bundle.classes))
-    numbers = {name: number for number, name in enumerate(bundle.classes)}
-    labels = np.array([numbers.get(dataset.classes[label], -1) for label in dataset.label_ids[indices]])
-    if (labels < 0).any():
-        raise DataError(
-            f"the model does not know class {listed([*map(repr, unknown)])}",
-            where=str(dataset.folder),
-            hint=f"the model knows {listed([*map(repr, bundle.classes)])}",
-        )
-    return labels
 
 
 def _by_similarity(

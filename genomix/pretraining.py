@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genomix.beginning import DEFAULT_PRESET, dataset_folder
 from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
-from genomix.runs import DEFAULT_PRESET, dataset_folder, open_run
+from genomix.runs import open_run
 from genomix.settings import resolve
 from genomix.settings.run import PretrainRunSettings, RunSettings
 from genomix.train.body import fitting_options, read_body
 from genomix.train.pretrain import PretrainResult, pretrain, require_pretrainable
-from genomix.train.stopping import stopping_at_once
+from genomix.train.stopping import interrupted_with_hint, stopping_at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,18 @@ def pretrain_run(
         sources = [file.path for file in find_source_files(sources, labelled=False)]
     opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)
     dataset, settings = opened.dataset, opened.settings
-    result = pretrain(
-        dataset,
-        settings.tokenizer,
-        settings.model,
-        settings.train,
-        folder,
-        masking=settings.masking,
-        division=pretraining_split(dataset, settings.data.split),
-        fabric=opened.fabric,
-        resume=resume,
-    )
+    with interrupted_with_hint():
+        result = pretrain(
+            dataset,
+            settings.tokenizer,
+            settings.model,
+            settings.train,
+            folder,
+            masking=settings.masking,
+            division=pretraining_split(dataset, settings.data.split),
+            fabric=opened.fabric,
+            resume=resume,
+        )
     return FinishedPretraining(result, speaks=opened.fabric.is_global_zero)
 
 

@@ -3,38 +3,37 @@
 run.toml          the resolved settings
 dataset/          what preprocessing made, when the run began with sequence files
 metrics.jsonl     a line a step and a validation        checkpoints/   to resume from
-model/            the trained model                      evaluation/    metrics.json of the test split
+model/            the trained model                      evaluation/    of the test split: metrics.json, predictions.tsv
 report.html       for people                             provenance.json
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from lightning_fabric import Fabric
 
 from genomix.audit import audit_lines
+from genomix.beginning import SETTINGS_FILE, dataset_folder, require_new, settings_of
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.same_sources import require_same_sources
 from genomix.data.splits import SPLITS
-from genomix.data.store import INFO_FILE, Dataset
+from genomix.data.store import Dataset
 from genomix.errors import SettingsError, UsageError
 from genomix.metrics import summary_lines
 from genomix.outputs import atomic_folder, require_apart
 from genomix.report import DataSummary, ReportInputs, write_report
-from genomix.settings import resolve, to_toml
+from genomix.settings import to_toml
 from genomix.settings.run import RunSettings
 from genomix.train.devices import launch, processes_of
 from genomix.train.history import read_history
 from genomix.train.provenance import begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
-from genomix.train.stopping import stopping_at_once
+from genomix.train.stopping import interrupted_with_hint, stopping_at_once
 
-SETTINGS_FILE = "run.toml"
-DEFAULT_PRESET = "base"
 DATASET_FOLDER = "dataset"
 
 SettingsT = TypeVar("SettingsT", bound=RunSettings)
@@ -69,13 +68,15 @@ def run(sources: Sequence[str], settings: RunSettings, folder: Path, *, resume: 
     Raises:
         OutputError: the folder exists, and neither `resume` nor `force` is on.
         Interrupted: a signal asked to stop.
+        KeyboardInterrupt: Ctrl-C, outside the updates or twice; it says how to go on.
         GenomixError: as preprocessing, training and evaluation raise.
     """
     opened = open_run(sources, settings, folder, _require_trainable, resume=resume, force=force)
     fabric, dataset, settings = opened.fabric, opened.dataset, opened.settings
-    result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
-    if fabric.is_global_zero:
-        write_report(folder, report_inputs(result, dataset, settings, folder))
+    with interrupted_with_hint():
+        result = train(dataset, settings.tokenizer, settings.model, settings.train, folder, fabric=fabric, resume=resume)
+        if fabric.is_global_zero:
+            write_report(folder, report_inputs(result, dataset, settings, folder))
     return FinishedRun(folder, dataset, result, speaks=fabric.is_global_zero)
 
 
@@ -113,34 +114,6 @@ def open_run(
     return OpenedRun(fabric, _begun(sources, settings, folder), settings)
 
 
-def resolve_run(
-    folder: Path,
-    *,
-    preset: str | None,
-    config: Path | None,
-    assignments: Sequence[str],
-    options: Mapping[str, Any],
-    resume: bool,
-    model: type[SettingsT],
-) -> SettingsT:
-    """The settings of a run that is to be made in, or resumed from, `folder`; see `genomix.settings.resolve`.
-
-    A run that is resumed without a preset or a file takes them from its own `run.toml`.
-    """
-    if resume and preset is None and config is None and (folder / SETTINGS_FILE).exists():
-        config = folder / SETTINGS_FILE
-    return resolve(model, preset=preset, default_preset=DEFAULT_PRESET, config=config, assignments=assignments, options=options)
-
-
-def settings_of(folder: Path, model: type[SettingsT]) -> SettingsT:
-    """The settings that a run folder was made with.
-
-    Raises:
-        SettingsError: its run.toml was changed to what can't be.
-    """
-    return resolve(model, config=folder / SETTINGS_FILE, environment={})
-
-
 def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, folder: Path) -> ReportInputs:
     """What the report of a run shows."""
     model = result.bundle.model
@@ -170,6 +143,7 @@ def _begin(
     sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, force: bool
 ) -> None:
     """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
+    require_new(folder, force=force)
     ready = dataset_folder(sources)
     if ready is None:
         files, settled = settle(sources, settings.data)
@@ -225,14 +199,6 @@ def _require_same(settings: RunSettings, folder: Path) -> None:
                 where=str(folder / SETTINGS_FILE),
                 hint="train into another folder with -o, or replace this one with --force",
             )
-
-
-def dataset_folder(sources: Sequence[str]) -> Path | None:
-    """The dataset folder that is named, None where sequence files are; raises UsageError where it is not alone."""
-    found = [Path(source) for source in sources if (Path(source) / INFO_FILE).exists()]
-    if found and len(sources) > 1:
-        raise UsageError(f"{found[0]} is a dataset folder, and training takes one alone", hint="preprocess all the files into one dataset")
-    return found[0] if found else None
 
 
 def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> PreprocessSettings:

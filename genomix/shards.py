@@ -50,7 +50,7 @@ class Question:
     sequences: Sequence[str]
     output: Path
     settings: PredictSettings
-    form: Literal["tsv", "jsonl"] = "tsv"
+    form: Literal["tsv", "csv", "jsonl"] = "tsv"
     strand: Strand | None = None
     prior: np.ndarray | None = None
 

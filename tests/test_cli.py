@@ -109,6 +109,8 @@ def test_a_bug_shows_its_traceback_and_asks_for_a_report(error, capsys):
         (["--quite"], "No such option: --quite", "did you mean --quiet? `genomix --help` lists what there is"),
         (["doctor", "-q"], "-q stands before the command", "as in: genomix -q doctor"),
         (["models"], "Missing command", "`genomix models --help` lists what there is"),
+        (["predict", "--model", "run", "x.fa"], "predict has no option --model", "the model comes first: genomix predict MODEL SEQUENCES"),
+        (["predict", "--model=run", "x.fa"], "predict has no option --model", "the model comes first: genomix predict MODEL SEQUENCES"),
         (["predict"], "Missing argument 'MODEL'", "`genomix predict --help` lists what there is"),
         (["-q", "-v", "doctor"], "--verbose and --quiet exclude each other", None),
     ],
@@ -167,6 +169,11 @@ def test_stdout_is_utf8_whatever_the_locale():
     environment = os.environ | {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     found = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True, env=environment)
     assert found.stdout.decode("utf-8").strip() == "\u03b2"
+
+
+def test_the_package_is_a_command_too():
+    done = subprocess.run([sys.executable, "-m", "genomix", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"genomix {genomix.__version__}\n"
 
 
 def test_version_and_help_go_to_stdout(capsys):
@@ -263,6 +270,28 @@ def test_help_is_quick_and_loads_nothing_heavy():
         assert "Usage: genomix" in done.stdout
         assert done.stderr == "\n"
     assert min(took) < 0.5
+
+
+def test_what_is_wrong_with_the_words_of_a_run_is_said_before_torch_is_loaded(tmp_path):
+    (tmp_path / "a.fa").write_text(">r\nACGT\n")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "run.toml").touch()
+    data, new = str(tmp_path / "a.fa"), ["-o", str(tmp_path / "run")]
+    cases = [
+        ([str(tmp_path / "nothere.fa"), *new], 66),
+        ([data, *new, "--preset", "tinny"], 78),
+        ([data, *new, "--set", "model.chanels=8"], 78),
+        ([data, "-o", str(tmp_path / "begun")], 73),
+        ([data, "-o", str(tmp_path)], 73),
+        ([data, *new, "--init", str(tmp_path), "--resume", "--force"], 2),
+    ]
+    words = [([command, *rest], code) for command in ("train", "pretrain") for rest, code in cases]
+    words.append((["train", data, *new, "--labels", str(tmp_path / "nothere.tsv")], 66))
+    code = f"import sys; from genomix.cli.main import main; print([main(each) for each, _ in {words}]); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{[code for _, code in words]}\n", done.stderr
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -128,6 +128,34 @@ def test_json_lines_hold_the_same(bundle, tmp_path):
     assert lines[1]["probabilities"] == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "delimiter"),
+    [
+        ("m.csv", (), ","),
+        ("M.CSV", (), ","),
+        ("m.txt", (), "\t"),
+        ("m.csv", ("--format", "tsv"), "\t"),
+        ("m.tsv", ("--format", "csv"), ","),
+    ],
+)
+def test_a_file_called_csv_has_commas_and_quotes_what_holds_one(name, words, delimiter, tmp_path):
+    save_bundle(replace(make_bundle(), classes=("a, b", 'say "c"\td')), tmp_path / "model")
+    (tmp_path / "new.fa").write_text(">r,1\nACGTACGTACGTACGT\n>r2\nAC\n")
+    output = tmp_path / name
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path / "new.fa"), "-o", str(output), *words]) == 0
+    with output.open(newline="") as file:
+        header, *rows = csv.reader(file, delimiter=delimiter)
+    assert header == [*COLUMNS, "prob_a, b", 'prob_say "c"\td']
+    assert [(row[0], len(row)) for row in rows] == [("r,1", len(header)), ("r2", len(header))]
+    assert rows[0][3] in ("a, b", 'say "c"\td')
+
+
+def test_a_file_called_jsonl_has_json_lines(model_folder, tmp_path):
+    (tmp_path / "new.fa").write_text(">r\nACGTACGTACGTACGT\n")
+    assert main(["predict", model_folder, str(tmp_path / "new.fa"), "-o", str(tmp_path / "p.jsonl")]) == 0
+    assert json.loads((tmp_path / "p.jsonl").read_text())["id"] == "r"
+
+
 def test_batching_changes_neither_order_nor_scores(bundle):
     rng = random.Random(1)
     sequences = [random_sequence(rng, rng.randint(3, 400), gc=0.4) for _ in range(60)]

@@ -82,9 +82,21 @@ def test_what_is_trained_predicts_and_evaluates_from_its_folder(run_folder, tmp_
     assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", "-"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["accuracy"] == json.loads((run_folder / "evaluation" / "metrics.json").read_text())["accuracy"]
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", str(tmp_path / "ev")]) == 0
+    assert {path.name for path in (tmp_path / "ev").iterdir()} == {"metrics.json", "predictions.tsv"}
+    assert (tmp_path / "ev" / "predictions.tsv").read_bytes() == (run_folder / "evaluation" / "predictions.tsv").read_bytes()
+    (tmp_path / "ev" / "metrics.json").unlink()
+    assert main(["evaluate", str(run_folder), str(run_folder / "dataset"), "-o", str(tmp_path / "ev")]) == 73
     assert main(["models", "verify", str(run_folder)]) == 0
     assert main(["models", "show", str(run_folder)]) == 0
     assert "2 classes apart: `poor`, `rich`" in capsys.readouterr().out
+
+
+def test_a_dataset_folder_is_for_evaluate_and_not_for_predict(run_folder, capsys):
+    dataset = run_folder / "dataset"
+    assert main(["predict", str(run_folder), str(dataset)]) == 66
+    said = capsys.readouterr().err
+    assert f"{dataset}: a dataset folder, expected sequence files\n  hint: genomix evaluate {run_folder} {dataset} -o DIR" in said
 
 
 def test_a_dataset_folder_trains_to_the_same_weights_as_its_files(sources, run_folder, tmp_path):
@@ -156,13 +168,35 @@ def test_a_signal_after_the_last_step_ends_the_run_and_it_goes_on(sources, tmp_p
     assert (folder / "model").is_dir()
 
 
-def test_a_terminated_run_says_how_to_go_on(sources, tmp_path):
+def test_ctrl_c_says_how_to_go_on_and_so_does_the_next_try(sources, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    words = ["train", *sources, "-o", str(folder), *SMALL]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genomix.runs.preprocess", interrupt)
+    assert main(words) == 130
+    assert capsys.readouterr().err == "genomix: interrupted\n", "there is no run yet to go on with"
+    monkeypatch.undo()
+    monkeypatch.setattr("genomix.train.run.evaluate", interrupt)
+    assert main(words) == 130
+    assert "genomix: interrupted\n  hint: the same command with --resume goes on from the last checkpoint\n" in capsys.readouterr().err
+    assert main(words) == 73
+    expected = (
+        f"genomix: {folder}: the output folder exists: a run in it has not ended\n  hint: --resume goes on with it; --force starts over"
+    )
+    assert capsys.readouterr().err.startswith(expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_terminated_run_says_how_to_go_on(number, sources, tmp_path):
     folder = tmp_path / "run"
     process = subprocess.Popen([*RUN, "train", *sources, "-o", str(folder), *SMALL, "--set", "train.steps=100000"], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
     while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
         assert time.monotonic() < deadline
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == 75
     assert b"state saved\n  hint: the same command with --resume goes on" in err
@@ -212,6 +246,7 @@ def test_a_wrong_setting_is_one_line_and_leaves_no_folder(words, code, said, sou
 
 def test_a_folder_that_exists_is_kept_unless_it_is_a_run_and_force_is_on(sources, run_folder, tmp_path, capsys):
     assert main(["train", *sources, "-o", str(run_folder), *SMALL]) == 73
+    assert "--force replaces it" in capsys.readouterr().err
     (tmp_path / "thesis.docx").touch()
     assert main(["train", *sources, "-o", str(tmp_path), "--force", *SMALL]) == 73
     assert "--force replaces only a folder that genomix made" in capsys.readouterr().err
@@ -335,9 +370,13 @@ def test_a_demo_that_is_stopped_says_what_goes_on_with_it(tmp_path, monkeypatch,
     def stop(*_, **__):
         raise Interrupted("stopped after step 3 of 9, state saved", hint="the same command with --resume goes on")
 
-    monkeypatch.setattr("genomix.demo.run", stop)
-    assert main(["demo", "-o", str(tmp_path / "demo")]) == 75
-    assert f"genomix train -o {tmp_path / 'demo'} --resume goes on" in capsys.readouterr().err
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt("interrupted\n  hint: the same command with --resume goes on from the last checkpoint")
+
+    for ended, code in ((stop, 75), (interrupt, 130)):
+        monkeypatch.setattr("genomix.demo.run", ended)
+        assert main(["demo", "-o", str(tmp_path / "demo")]) == code
+        assert f"genomix train -o {tmp_path / 'demo'} --resume goes on" in capsys.readouterr().err
 
 
 def test_the_demo_ends_as_the_readme_says(tmp_path, capsys):

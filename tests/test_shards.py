@@ -42,6 +42,14 @@ def words(model, sequences, output, *more):
     return ["predict", str(model), str(sequences), "-o", str(output), *SMALL_PARTS, *more]
 
 
+def test_shares_write_commas_where_the_file_is_called_csv(model, sequences, tmp_path):
+    assert main(words(model, sequences, tmp_path / "alone.csv")) == 0
+    for share in ("1/2", "2/2"):
+        assert main(words(model, sequences, tmp_path / "shared.csv", "--shard", share)) == 0
+    assert (tmp_path / "shared.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    assert (tmp_path / "alone.csv").read_text().startswith("id,length,status,")
+
+
 def parts(output):
     return sorted(parts_folder(output).glob("*/part-*"))
 

@@ -1,5 +1,6 @@
 """A run can be killed, resumed, stopped and diverge, and says what it did; the model that it writes gives the scores that it was chosen by."""
 
+import csv
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from genomix.evaluate import evaluate, split_probabilities
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import predict
 from genomix.records import SequenceRecord, decode_bases
+from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop, run
@@ -39,6 +41,7 @@ from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
 from genomix.train.state import Progress, Training
+from genomix.train.stopping import stop_requests
 from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
@@ -109,6 +112,30 @@ def test_the_test_split_is_read_once_at_the_end_and_the_same_again_from_the_fold
     assert again["log_loss"] == pytest.approx(written["log_loss"], rel=1e-6)
 
 
+def test_what_is_said_of_each_test_record_is_written_down(run_folder, dataset, tmp_path):
+    with (run_folder / "evaluation" / "predictions.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, dialect="excel-tab"))
+    assert list(rows[0]) == ["id", "source", "row", "true_label", "label", "probability", "margin", "prob_poor", "prob_rich"]
+    records = dataset.records.iloc[[int(row["row"]) - 1 for row in rows]]
+    assert [int(row["row"]) - 1 for row in rows] == dataset.indices("test").tolist()
+    for column, name in (("id", "id"), ("source", "source"), ("true_label", "label")):
+        assert [row[column] for row in rows] == records[name].tolist()
+    metrics = json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    assert sum(row["label"] == row["true_label"] for row in rows) / len(rows) == metrics["accuracy"]
+
+    predicted = predict(load_bundle(run_folder), (_as_record(dataset, index) for index in dataset.indices("test")), PredictSettings())
+    write_predictions(predicted, dataset.classes, str(tmp_path / "p.tsv"))
+    with (tmp_path / "p.tsv").open(newline="") as file:
+        same = ("id", "label", "probability", "margin", "prob_poor", "prob_rich")
+        assert [[row[name] for name in same] for row in csv.DictReader(file, dialect="excel-tab")] == [
+            [row[name] for name in same] for row in rows
+        ]
+
+
+def _as_record(dataset, index):
+    return SequenceRecord(dataset.records["id"].iloc[index], "", decode_bases(dataset.codes(index).tobytes()).encode(), "", 1)
+
+
 def test_a_second_run_has_the_same_weights(run_folder, dataset, tmp_path):
     train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
     assert_same_weights(weights(tmp_path), weights(run_folder))
@@ -141,12 +168,13 @@ def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(step, run_
     assert steps == list(range(1, TRAINING.steps + 1))
 
 
-def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder, dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(number, run_folder, dataset, tmp_path, monkeypatch):
     make_step = loop._step
 
     def stop_after_seven(training, batch):
         if training.progress.step == 6:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return make_step(training, batch)
 
     monkeypatch.setattr(loop, "_step", stop_after_seven)
@@ -156,6 +184,35 @@ def test_a_stop_signal_saves_the_state_and_the_run_goes_on_from_there(run_folder
     assert last_state(tmp_path)["progress"]["step"] == 7
     train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
     assert_same_weights(weights(tmp_path), weights(run_folder))
+
+
+def test_a_second_ctrl_c_does_not_wait(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert caplog.messages == ["stopping after this update; Ctrl-C again ends at once"]
+
+
+def test_a_launcher_may_pass_ctrl_c_on_once_more(monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RUN_ID": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with stop_requests() as asked:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert asked()
+
+
+def test_a_job_in_the_background_is_not_interrupted():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requests() as asked:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not asked()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("which", [1, 2, 3, 5])
@@ -320,7 +377,7 @@ def test_a_run_that_stopped_early_stays_stopped(dataset, tmp_path, monkeypatch):
     train(dataset, TOKENIZER, MODEL, settings, tmp_path)
     before = weights(tmp_path)
     train(dataset, TOKENIZER, MODEL, settings, tmp_path, resume=True)
-    assert last_state(tmp_path)["progress"]["step"] == 5
+    assert last_state(tmp_path)["progress"]["step"] == 20
     assert_same_weights(weights(tmp_path), before)
 
 
@@ -342,7 +399,9 @@ def test_it_stops_when_validation_does_not_improve(dataset, tmp_path, monkeypatc
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["step"], progress["best_step"], progress["best_loss"]) == (5, 2, 0.4)
+    assert (progress["step"], progress["best_step"], progress["best_loss"]) == (20, 8, 0.4), (
+        "of forty updates every fourth is validated, at most"
+    )
 
 
 def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tmp_path, monkeypatch):
@@ -351,7 +410,7 @@ def test_gains_too_small_to_notice_are_kept_and_do_not_prolong_a_run(dataset, tm
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 3}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["step"], progress["best_step"]) == (5, 5)
+    assert (progress["step"], progress["best_step"]) == (20, 20)
 
 
 def test_one_low_loss_among_high_ones_is_not_taken_for_the_best(dataset, tmp_path, monkeypatch):
@@ -360,7 +419,7 @@ def test_one_low_loss_among_high_ones_is_not_taken_for_the_best(dataset, tmp_pat
     monkeypatch.setattr("genomix.train.run._read_split", lambda *_: {"loss": next(figures)})
     train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"validations": 80, "patience": 6}), tmp_path)
     progress = last_state(tmp_path)["progress"]
-    assert (progress["best_step"], progress["best_loss"], progress["best_mean"]) == (5, 0.5, 0.5)
+    assert (progress["best_step"], progress["best_loss"], progress["best_mean"]) == (20, 0.5, 0.5)
 
 
 def test_records_shorter_than_a_token_are_refused(dataset, tmp_path):
@@ -452,8 +511,17 @@ def test_the_number_of_steps_follows_the_data_within_bounds():
 
 def test_validation_is_read_less_often_where_it_costs_more_than_training():
     settings = TrainSettings(validations=20)
-    assert [validation_count(settings, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
-    assert validation_count(TrainSettings(validations=1), 1_000, 10**6) == 1
+    for steps in (200, 1_500):
+        assert [validation_count(settings, steps, 1_000, tokens) for tokens in (0, 10, 70, 10**6)] == [20, 20, 14, 10]
+    assert validation_count(TrainSettings(validations=1), 200, 1_000, 10**6) == 1
+
+
+def test_a_short_run_is_not_spent_in_validation():
+    """Updates come before a validation, and where one costs as much as all of them there are few."""
+    settings = TrainSettings(validations=20)
+    assert [validation_count(settings, steps, 1_000, 0) for steps in (1, 2, 5, 30, 59, 60)] == [1, 1, 1, 10, 19, 20]
+    assert [validation_count(settings, steps, 1_000, 10**6) for steps in (1, 30, 60, 100, 199)] == [1, 1, 3, 5, 9]
+    assert [validation_count(settings, 30, 1_000, tokens) for tokens in (50, 200, 500, 2_000)] == [10, 5, 2, 1]
 
 
 def test_averaged_weights_follow_the_weights_and_count_what_cannot_be_averaged():

@@ -25,7 +25,13 @@ class Precision(StrEnum):
 
 class Form(StrEnum):
     tsv = "tsv"
+    csv = "csv"
     jsonl = "jsonl"
+
+
+class Unknown(StrEnum):
+    error = "error"
+    drop = "drop"
 
 
 class Split(StrEnum):

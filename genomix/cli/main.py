@@ -190,6 +190,8 @@ def _usage_error(error: Any) -> UsageError:
     option = getattr(error, "option_name", None)
     if option in {"-v", "--verbose", "-q", "--quiet", "--version"}:
         return UsageError(f"{option} stands before the command", hint="as in: " + path.replace("genomix", f"genomix {option}", 1))
+    if path == "genomix predict" and option == "--model":
+        return UsageError("predict has no option --model", hint="the model comes first: genomix predict MODEL SEQUENCES")
     guesses = getattr(error, "possibilities", None) or []
     message = " ".join((error.message if guesses else error.format_message()).split())
     message, _, guess = message.replace(": Value error, ", ": ").partition(" Did you mean ")

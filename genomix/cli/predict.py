@@ -29,6 +29,10 @@ Shard = Annotated[
     str | None,
     typer.Option(help="Do the i-th of n shares of the records, in an array of jobs; who finishes last writes the output.", metavar="I/N"),
 ]
+Format = Annotated[
+    Form | None,
+    typer.Option("--format", help="Columns between tabs or commas, or one JSON object a line [as the output's name ends; else tsv]."),
+]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; its [predict] table is read.", metavar="TOML")]
 Prior = Annotated[str | None, typer.Option(help="Class balance of the new records: A=0.9,B=0.1 or a tab-separated file.", metavar="PRIOR")]
 
@@ -38,7 +42,7 @@ def predict(
     sequences: Sequences,
     *,
     output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
-    form: Annotated[Form, typer.Option("--format", help="Tab-separated columns, or one JSON object a line.")] = Form.tsv,
+    form: Format = None,
     threshold: Annotated[float | None, typer.Option(help="A record whose best class has a lower probability is unclassified.")] = None,
     error: Error = None,
     max_novelty: MaxNovelty = None,
@@ -56,7 +60,7 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
-    from genomix.formats import GapWatch, open_records, require_readable
+    from genomix.formats import GapWatch, open_records
     from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
@@ -72,10 +76,10 @@ def predict(
     }
     settings = resolve(PredictTables, config=config, assignments=assignments or (), options=options).predict
     share = own_share(shard, output, sequences, split_fasta=split_fasta)
-    require_readable(sequences)
-    if split_fasta and output != "-":
-        _require_beside(Path(output), split_fasta)
+    _require_sequences(model, sequences)
     _require_plain(Path(output))
+    _require_beside(Path(output), split_fasta)
+    form = form or _form_meant(output)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         require_apart(place, [model, *sequences])
         require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
@@ -95,6 +99,28 @@ def predict(
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
 
 
+def _require_sequences(model: str, sequences: list[str]) -> None:
+    """Raises InputMissing where an input can't be read, or is a dataset folder."""
+    from genomix.data.store import INFO_FILE
+    from genomix.errors import InputMissing
+    from genomix.formats import require_readable
+
+    for name in sequences:
+        if (Path(name) / INFO_FILE).is_file():
+            raise InputMissing(
+                "a dataset folder, expected sequence files",
+                where=name,
+                hint=f"genomix evaluate {model} {name} -o DIR predicts the records of its test split",
+            )
+    require_readable(sequences)
+
+
+def _form_meant(output: str) -> Form:
+    """By the ending of the file's name: a program that opens `.csv` takes commas for granted."""
+    ending = Path(output).suffix.lower().removeprefix(".")
+    return Form(ending) if ending in {*Form} else Form.tsv
+
+
 def _require_plain(output: Path) -> None:
     """Raises what says that no such file is written."""
     from genomix.errors import UsageError
@@ -106,9 +132,9 @@ def _require_plain(output: Path) -> None:
         raise UsageError(f"{output}: predictions are written as plain text", hint=f"-o {output.with_suffix('')}, or -o - | gzip > {output}")
 
 
-def _require_beside(output: Path, folder: Path) -> None:
+def _require_beside(output: Path, folder: Path | None) -> None:
     """Raises UsageError where the output is to lie in a folder that appears whole, in place of what is there."""
     from genomix.errors import UsageError
 
-    if folder.resolve() in (output.resolve(), *output.resolve().parents):
+    if folder and str(output) != "-" and folder.resolve() in (output.resolve(), *output.resolve().parents):
         raise UsageError(f"{output} lies in the folder of --split-fasta, which is replaced as a whole", hint="-o names a file elsewhere")

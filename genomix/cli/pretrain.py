@@ -42,13 +42,15 @@ def pretrain(
 ) -> None:
     """Let a network learn from sequences without labels, by guessing hidden spans; train --init starts from what it learnt."""
     options = given.data_options(locals()) | running.training_options(locals())
-    from genomix.pretraining import next_command, pretrain_run
-    from genomix.runs import resolve_run
+    from genomix.beginning import require_possible, resolve_run
     from genomix.settings.run import PretrainRunSettings
 
     settings = resolve_run(
         output, model=PretrainRunSettings, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume
     )
+    require_possible(sources or [], settings, output, resume=resume, force=force)
+    from genomix.pretraining import next_command, pretrain_run  # loads torch, so that it comes after what can be said without
+
     finished = pretrain_run(sources or [], settings, output, resume=resume, force=force)
     if finished.speaks:
         say([*finished.result.summary(), f"{next_command(output, preset)} starts from it"])

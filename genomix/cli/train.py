@@ -36,6 +36,7 @@ def train(
     conflicts: given.OnConflict = None,
     min_length: given.MinLength = None,
     max_ambiguous: given.MaxAmbiguous = None,
+    min_class: given.MinClass = None,
     circular: given.Circular = False,
     strand: given.WhichStrand = None,
     seed: Annotated[int | None, typer.Option(help="Draws the split, the starting weights and the order of records.")] = None,
@@ -51,12 +52,15 @@ def train(
 ) -> None:
     """Train a classifier on labelled sequences, or on a dataset folder, and evaluate it on the records held out."""
     options = given.data_options(locals()) | running.training_options(locals())
-    from genomix.runs import resolve_run, run
+    from genomix.beginning import require_possible, resolve_run
     from genomix.settings.run import RunSettings
 
     settings = resolve_run(
         output, model=RunSettings, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume
     )
+    require_possible(sources or [], settings, output, resume=resume, force=force)
+    from genomix.runs import run  # loads torch, so that it comes after what can be said without
+
     finished = run(sources or [], settings, output, resume=resume, force=force)
     if finished.speaks:
         say([*finished.summary(), f"report: {output / 'report.html'}"])

@@ -50,6 +50,13 @@ def find_source_files(sources: Sequence[str], *, labelled: bool = True) -> list[
     return files
 
 
+def require_sources(sources: Sequence[str]) -> None:
+    """Raises what `find_source_files` does of what is not there, and of what is no pair; nothing is read."""
+    for source in sources:
+        label, path = split_source(source)
+        _require_there(path, label)
+
+
 def split_source(source: str) -> tuple[str | None, str]:
     """`NAME=path` -> (NAME, path); a path alone -> (None, path).
 
@@ -69,13 +76,18 @@ def _exists(path: str) -> bool:
     return path == STDIN or (bool(path) and Path(path).exists())
 
 
+def _require_there(path: str, label: str | None = None) -> None:
+    if path == STDIN or Path(path).exists():
+        return
+    if set("*?") & set(path):
+        once = f"give {label}=FILE for each file of the class, or {label}=FOLDER" if label else "leave out the quotes; files must match"
+        raise InputMissing("no such file", where=path, hint=f"the shell expands * and ?, but not in quotes nor behind NAME=: {once}")
+    raise input_missing(FileNotFoundError(), path)
+
+
 def _expand(label: str | None, path: str, *, labelled: bool) -> Iterator[SourceFile]:
-    folder, name, label = Path(path), label, label if labelled else None
-    if path != STDIN and not folder.exists():
-        if set("*?") & set(path):
-            once = f"give {name}=FILE for each file of the class, or {name}=FOLDER" if name else "leave out the quotes; files must match"
-            raise InputMissing("no such file", where=path, hint=f"the shell expands * and ?, but not in quotes nor behind NAME=: {once}")
-        raise input_missing(FileNotFoundError(), path)
+    _require_there(path, label)
+    folder, label = Path(path), label if labelled else None
     if path == STDIN or not folder.is_dir():
         yield SourceFile(path, label)
     elif label is not None or not labelled:

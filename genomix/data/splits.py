@@ -206,7 +206,7 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
 
 
 def _leave_out(what: str, least: int) -> str:
-    return f"leave {what} out with --min-class {least} (train: --set data.cleaning.min_class={least})"
+    return f"leave {what} out with --min-class {least}"
 
 
 def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:

@@ -1,31 +1,11 @@
 """One layer of the network: mix over positions, then work on each position; pre-norm and residual, or bare as the paper has it."""
 
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from genomix.nn.layers import ChannelNorm, Perceptron, Pointwise
-from genomix.nn.mixers import MixerSettings, build_mixer
-
-
-class BlockSettings(BaseModel):
-    """Shape of a block."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mixer: MixerSettings = MixerSettings()
-    norm: bool = True
-    """Normalise the channels before the mixer and before the feed-forward perceptron."""
-    residual: bool = True
-    """Add the block's input to the mixer's result."""
-    gate: bool = True
-    """Multiply the mixed values by SiLU of a linear map of the block's input, and map the product back."""
-    feed_forward: int = Field(default=128, ge=0)
-    """Hidden width of the perceptron on each position; 0 leaves it out."""
-    value_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout on what the mixer's values are computed from."""
-    mixed_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout on the mixer's result."""
+from genomix.nn.mixers import build_mixer
+from genomix.nn.settings import BlockSettings
 
 
 class Block(nn.Module):

@@ -6,78 +6,20 @@
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from genomix.nn.blocks import Block, BlockSettings
+from genomix.nn.blocks import Block
 from genomix.nn.composition import Composition
 from genomix.nn.embedding import PatchEmbedding, RingConvolution
-from genomix.nn.frames import PHASES, FrameStem
+from genomix.nn.frames import FrameStem
 from genomix.nn.mixers import Paramixer
 from genomix.nn.pooling import FeatureNorm, FlattenPooling, MeanPooling
-
-
-class ModelSettings(BaseModel):
-    """Shape of the network."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_tokens: int = Field(default=524_288, ge=1)
-    """Tokens of the longest record that goes through whole; it sets the number of factors. Training lowers it to what its records need."""
-    patch: int = Field(default=30, ge=1)
-    """Tokens averaged to one position."""
-    embedding: int = Field(default=64, ge=1)
-    """Channels of a token's embedding."""
-    channels: int = Field(default=64, ge=1)
-    """Channels of the blocks."""
-    stem_kernel: int = Field(default=5, ge=0)
-    """Positions that the stem's convolution sees, an odd number; 0 leaves the stem out (then embedding and channels are equal)."""
-    codon: int = Field(default=16, ge=0)
-    """Channels of a codon's embedding in the branch that looks along the three reading frames; 0 leaves the branch out."""
-    frame_channels: int = Field(default=32, ge=1)
-    """Channels of that branch."""
-    frame_layers: int = Field(default=4, ge=1)
-    """Its dilated convolutions; n of them see 2^n - 1 positions on either side."""
-    position_table: bool = False
-    """Learn an embedding of the absolute position, as published."""
-    embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout after the embedding."""
-    blocks: int = Field(default=1, ge=1)
-    """How many blocks follow each other."""
-    block: BlockSettings = BlockSettings()
-    pooling: Literal["mean", "flatten"] = "mean"
-    """Positions to one vector: a masked mean, or all of them side by side as published."""
-    pooled: int = Field(default=256, ge=1)
-    """Channels of the mean pooling."""
-    peak: bool = True
-    """Pool each channel's tilted mean, in which large values weigh more, beside its mean."""
-    composition: bool = True
-    """Start from what a logistic regression on k-mer frequencies says of a record; the network learns to correct it."""
-    head_norm: bool = True
-    """Standardise the pooled channels over the records seen (running averages)."""
-    head_dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Dropout before the last layer."""
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "ModelSettings":
-        if self.stem_kernel == 0 and self.embedding != self.channels:
-            raise ValueError(f"without a stem, embedding ({self.embedding}) and channels ({self.channels}) must be equal")
-        if self.stem_kernel and self.stem_kernel % 2 == 0:
-            raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
-        if self.codon and self.patch % PHASES:
-            raise ValueError(f"with reading frames (codon above 0) patch must be a multiple of {PHASES}, got {self.patch}")
-        self.block.mixer.check_channels(self.channels)
-        return self
-
-    @property
-    def fixed_length(self) -> bool:
-        """Whether weights are tied to absolute positions, so that the network must not be resized."""
-        return self.position_table or self.pooling == "flatten"
+from genomix.nn.settings import ModelSettings
 
 
 class Classifier(nn.Module):

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from genomix.nn.embedding import RingConvolution
 from genomix.nn.layers import ChannelNorm, Pointwise
+from genomix.nn.settings import PHASES
 
-PHASES = 3
 CODONS = 64
 
 

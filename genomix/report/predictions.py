@@ -1,4 +1,4 @@
-"""Predictions as files: TSV or JSON lines, and one FASTA a predicted class."""
+"""Predictions as files: TSV, CSV or JSON lines, and one FASTA a predicted class."""
 
 import csv
 import hashlib
@@ -15,6 +15,7 @@ from urllib.parse import quote
 from genomix.outputs import atomic_file, atomic_folder
 from genomix.ranks import ranks_of
 from genomix.records import Prediction, SequenceRecord
+from genomix.tables import number, table_line, table_writer
 
 COLUMNS = ("id", "length", "status", "label", "probability", "margin", "strand_agreement", "windows")
 """Columns of `predictions.tsv` before the `prob_<class>` ones; where labels have ranks, `rank` follows."""
@@ -34,7 +35,7 @@ def write_predictions(
     classes: Sequence[str],
     output: str,
     *,
-    form: Literal["tsv", "jsonl"] = "tsv",
+    form: Literal["tsv", "csv", "jsonl"] = "tsv",
     split_fasta: Path | None = None,
     extras: Sequence[str] = (),
     force: bool = False,
@@ -43,7 +44,7 @@ def write_predictions(
 
     Args:
         output: a file, or `-` for stdout.
-        form: `tsv` or `jsonl`.
+        form: `tsv`, `csv` or `jsonl`.
         split_fasta: a folder for `<class>.fasta`, the class name percent-encoded, a leading `_` too, and shortened where it is long; records without a class go to `_unclassified.fasta`.
         extras: columns of `EXTRA_COLUMNS` to write too. A set of labels is a line of CSV within its column: `a,b`, or `"a,1",b` where a name has a comma.
         force: replace that folder if it exists.
@@ -86,14 +87,14 @@ def row_writer(
     ranked = ["rank"] if ranks_of(classes) else []
     if form == "jsonl":
         return lambda prediction: file.write(json.dumps(_json_row(prediction, classes, [*ranked, *extras]), ensure_ascii=False) + "\n")
-    writer = csv.writer(file, dialect="excel-tab", lineterminator="\n")
+    writer = table_writer(file, form)
     header = iter(
         [header_line(classes, form, extras)] if headed else []
     )  # with the first row: stdout stays empty when the input can't be read
 
     def write(prediction: Prediction) -> None:
         file.writelines(header)
-        writer.writerow([*_tsv_row(prediction, len(classes), ranked), *(_extra(prediction, name) for name in extras)])
+        writer.writerow([*_table_row(prediction, len(classes), ranked), *(_extra(prediction, name) for name in extras)])
 
     return write
 
@@ -102,13 +103,11 @@ def header_line(classes: Sequence[str], form: str, extras: Sequence[str]) -> str
     """What stands before the first row."""
     if form == "jsonl":
         return ""
-    line = io.StringIO()
     ranked = ["rank"] if ranks_of(classes) else []
-    csv.writer(line, dialect="excel-tab", lineterminator="\n").writerow([*COLUMNS, *ranked, *(f"prob_{name}" for name in classes), *extras])
-    return line.getvalue()
+    return table_line([*COLUMNS, *ranked, *(f"prob_{name}" for name in classes), *extras], form)
 
 
-def _tsv_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> list[str]:
+def _table_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> list[str]:
     figures = (prediction.probability, prediction.margin, prediction.strand_agreement)
     probabilities = prediction.probabilities or (None,) * classes
     return [
@@ -116,16 +115,16 @@ def _tsv_row(prediction: Prediction, classes: int, ranked: Sequence[str]) -> lis
         str(prediction.length),
         prediction.status,
         prediction.label,
-        *map(_number, figures),
+        *map(number, figures),
         str(prediction.windows),
         *("" if prediction.rank is None else str(prediction.rank) for _ in ranked),
-        *map(_number, probabilities),
+        *map(number, probabilities),
     ]
 
 
 def _extra(prediction: Prediction, name: str) -> str:
     if name == "novelty":
-        return _number(prediction.novelty)
+        return number(prediction.novelty)
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerows([prediction.labels] if prediction.labels else [])
     return line.getvalue()
@@ -135,10 +134,6 @@ def _json_row(prediction: Prediction, classes: Sequence[str], more: Sequence[str
     row = {name: getattr(prediction, name) for name in COLUMNS}
     row |= {"label": prediction.label or None, "probabilities": dict(zip(classes, prediction.probabilities, strict=False))}
     return row | {name: getattr(prediction, name) for name in more}
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
 
 
 class _ClassFiles:

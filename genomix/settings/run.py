@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from genomix.data.augment import AugmentSettings
 from genomix.data.masking import MaskingSettings
 from genomix.data.preprocess import PreprocessSettings
-from genomix.nn.classifier import ModelSettings
+from genomix.nn.settings import ModelSettings
 from genomix.tokenizers import TokenizerSettings
 from genomix.train.settings import TrainSettings
 

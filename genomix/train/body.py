@@ -18,7 +18,7 @@ from genomix.data.augment import Strand
 from genomix.data.store import Dataset
 from genomix.errors import DataError, SettingsError
 from genomix.nn.classifier import Classifier, ModelSettings
-from genomix.nn.mixers.settings import MixerSettings
+from genomix.nn.settings import MixerSettings
 from genomix.tokenizers import TokenizerSettings
 from genomix.train.settings import TrainSettings
 from genomix.train.start import start_embedding

@@ -41,9 +41,21 @@ def step_count(settings: TrainSettings, updates_per_epoch: int, tokens_per_updat
     return min(settings.most_steps, max(settings.fewest_steps, wanted))
 
 
-def validation_count(settings: TrainSettings, training_tokens: float, validation_tokens: float) -> int:
-    """How often the validation split is read: less often where reading it costs more than training, but enough to choose from."""
-    return max(1, int(min(settings.validations, max(settings.validations / 2, training_tokens / max(1.0, validation_tokens)))))
+_UPDATES_BETWEEN = 3
+"""Updates before each validation, at least: one alone changes next to nothing in weights that are averaged."""
+
+
+def validation_count(settings: TrainSettings, steps: int, training_tokens: float, validation_tokens: float) -> int:
+    """How often the validation split is read: less often where reading it costs more than training, but enough to choose from. A run shorter than a small data
+    set's has less to choose from, in proportion.
+
+    Args:
+        steps: of the whole run, in which `training_tokens` are read.
+        validation_tokens: of one reading.
+    """
+    enough = settings.validations / 2 * min(1.0, steps / settings.fewest_steps)
+    affordable = max(enough, training_tokens / max(1.0, validation_tokens))
+    return max(1, int(min(settings.validations, steps / _UPDATES_BETWEEN, affordable)))
 
 
 @dataclass(frozen=True, slots=True)

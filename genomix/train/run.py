@@ -23,6 +23,7 @@ from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
 from genomix.errors import SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
+from genomix.evaluated import Evaluated, write_evaluated
 from genomix.metrics import headline
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.reconstruction import Reconstructor
@@ -195,7 +196,7 @@ def assemble(
         schedule=build_schedule(optimizer, steps, settings.warmup),
         batches=batches,
         steps=steps,
-        validations=validation_count(settings, steps * batches.tokens_per_update, validation_bases / batches.tokenizer.stride),
+        validations=validation_count(settings, steps, steps * batches.tokens_per_update, validation_bases / batches.tokenizer.stride),
         settings=settings,
         checkpoints=folder / CHECKPOINTS,
         origin=origin,
@@ -264,6 +265,7 @@ def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) 
     """Confidence, test split, model and provenance, written by the first process only."""
     metrics, settings, processes, seconds = None, training.settings, training.processes, training.seconds
     bundle = with_confidence(bundle, dataset, settings, _predicting(settings), processes)
+    evaluated: list[Evaluated] = []
     if len(dataset.indices("test")):
         metrics = evaluate(
             bundle,
@@ -273,6 +275,7 @@ def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) 
             checks=settings.checks,
             seed=settings.seed,
             processes=processes,
+            keep=evaluated.append,
         )
     bundle = replace(bundle, provenance=summaries(training, dataset, metrics, seconds))
     provenance = describe_run(dataset) | bundle.provenance
@@ -280,6 +283,8 @@ def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) 
     def write() -> None:
         if metrics:
             write_metrics(metrics, folder / "evaluation")
+        for each in evaluated:
+            write_evaluated(each, dataset, folder / "evaluation")
         save_bundle(bundle, folder / "model", force=True)
         write_provenance(folder, provenance)
 

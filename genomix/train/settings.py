@@ -63,7 +63,8 @@ class TrainSettings(BaseModel):
     init: str | None = None
     """Model folder, pretrained or trained, whose body (embedding, stem, blocks) the network starts from; `embedding_start` is then not used."""
     validations: int = Field(default=20, ge=1)
-    """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training."""
+    """How many times the validation split is read in a whole run, at most; half as often where reading it costs more than training. A run of fewer than
+    `fewest_steps` has fewer of these sure, and three updates lie between two at least."""
     patience: int = Field(default=6, ge=1)
     """Validations in a row without a lower loss after which training stops. They count from when the training loss has fallen by a fifth (pretraining: by a
     hundredth) of the way from where it began to what it could be: before, a network may have learnt nothing yet."""

@@ -1,5 +1,7 @@
 """Requests to stop: while a run trains a signal raises a flag, which all its processes heed at the same step; before and after it ends the run at once."""
 
+import contextlib
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +10,13 @@ from types import FrameType
 import torch
 
 from genomix.errors import Interrupted
-from genomix.processes import Processes
+from genomix.processes import Processes, launched
 from genomix.train.exchange import summed
+
+_log = logging.getLogger(__name__)
+
+_SCHEDULERS = (signal.SIGTERM, signal.SIGUSR1)
+"""What is sent before a job is stopped."""
 
 
 class StopRequested(BaseException):
@@ -17,15 +24,29 @@ class StopRequested(BaseException):
 
 
 class StopRequests:
-    """Whether SIGTERM or SIGUSR1 came since `stop_requests` began."""
+    """Whether SIGTERM, SIGUSR1 or SIGINT came since `stop_requests` began."""
 
     def __init__(self) -> None:
-        self._came = self._at_once = False
+        self._came = self._at_once = self._interrupted = False
 
     def __call__(self) -> bool:
         return self._came
 
-    def take(self, _number: int) -> None:
+    def take(self, number: int) -> None:
+        """Raise the flag. A second Ctrl-C doesn't wait, but where a launcher started this process: that may pass on what the terminal sent already, and sees
+        to the end itself.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came twice.
+            StopRequested: within `heeded_at_once`.
+        """
+        if number == signal.SIGINT:
+            if self._interrupted and launched() is None:
+                raise KeyboardInterrupt
+            if not self._interrupted:
+                with contextlib.suppress(RuntimeError):  # stderr may be in the middle of a line
+                    _log.info("stopping after this update; Ctrl-C again ends at once")
+            self._interrupted = True
         self._came = True
         if self._at_once:
             self._at_once = False
@@ -49,9 +70,9 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """While the block runs SIGTERM and SIGUSR1 (a scheduler's warning) only raise a flag, to be looked at between two steps."""
+    """While the block runs SIGTERM, SIGUSR1 (a scheduler's warning) and the first SIGINT only raise a flag, to be looked at between two steps."""
     requests = StopRequests()
-    with _handled_by(requests.take):
+    with _handled_by(requests.take, (*_SCHEDULERS, signal.SIGINT)):
         yield requests
 
 
@@ -66,16 +87,32 @@ def stopping_at_once() -> Iterator[None]:
     def stop(number: int) -> None:
         raise Interrupted(f"stopped by {signal.Signals(number).name}", hint="the same command with --resume goes on")
 
-    with _handled_by(stop):
+    with _handled_by(stop, _SCHEDULERS):
         yield
 
 
 @contextmanager
-def _handled_by(call: Callable[[int], None]) -> Iterator[None]:
+def interrupted_with_hint() -> Iterator[None]:
+    """A block whose run folder is there: Ctrl-C, which ends it where it is, says what goes on with it.
+
+    Raises:
+        KeyboardInterrupt: it came.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt("interrupted\n  hint: the same command with --resume goes on from the last checkpoint") from interrupt
+
+
+@contextmanager
+def _handled_by(call: Callable[[int], None], numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         call(number)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    heard = [
+        number for number in numbers if signal.getsignal(number) != signal.SIG_IGN
+    ]  # a job in the background has nothing to do with Ctrl-C
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield
     finally:

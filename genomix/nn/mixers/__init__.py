@@ -11,7 +11,7 @@ from genomix.nn.mixers.dilated import DilatedConvolution
 from genomix.nn.mixers.identity import NoMixing
 from genomix.nn.mixers.paramixer import Paramixer
 from genomix.nn.mixers.rotation import Rotation
-from genomix.nn.mixers.settings import Kind, MixerSettings
+from genomix.nn.settings import Kind, MixerSettings
 
 __all__ = ["Kind", "MixerSettings", "Paramixer", "build_mixer"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genomix.nn.layers import Pointwise, positions_inside
-from genomix.nn.mixers.settings import MixerSettings
+from genomix.nn.settings import MixerSettings
 
 SLOWEST = 10_000.0
 """Positions in which the slowest pair of channels turns by about one radian."""

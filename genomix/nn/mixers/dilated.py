@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from genomix.nn.layers import positions_inside
 from genomix.nn.links import factor_reach, link_offsets
-from genomix.nn.mixers.settings import MixerSettings
 from genomix.nn.mixers.shifts import shifted
+from genomix.nn.settings import MixerSettings
 
 
 class DilatedConvolution(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genomix.nn import ops
 from genomix.nn.layers import Perceptron, Pointwise
 from genomix.nn.links import factor_reach, link_offsets
-from genomix.nn.mixers.settings import MixerSettings
+from genomix.nn.settings import MixerSettings
 
 
 class Paramixer(nn.Module):

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from genomix.nn.layers import ChannelNorm, Perceptron, positions_inside
-from genomix.nn.mixers.settings import MixerSettings
 from genomix.nn.mixers.shifts import shifted
+from genomix.nn.settings import MixerSettings
 
 
 class Rotation(nn.Module):

@@ -1,10 +1,16 @@
-"""Which mixer, and its shape. One flat table serves all kinds; an option that the kind has no use for must stay at its default."""
+"""The shape of the network and of its parts, checked without torch: a misspelt setting is told in a second.
+
+Of the mixer one flat table serves all kinds; an option that the kind has no use for must stay at its default.
+"""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from genomix.nn.links import Protocol, factor_count
+
+PHASES = 3
+"""Reading frames of a strand."""
 
 Kind = Literal["paramixer", "attention", "convolution", "rotation", "none"]
 
@@ -87,3 +93,81 @@ class MixerSettings(BaseModel):
             raise ValueError(f"channels ({channels}) must be a multiple of block.mixer.heads ({self.heads})")
         if self.kind == "attention" and channels // self.heads % 2:
             raise ValueError(f"attention turns pairs of channels: channels / block.mixer.heads must be even, got {channels} / {self.heads}")
+
+
+class BlockSettings(BaseModel):
+    """Shape of a block."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    mixer: MixerSettings = MixerSettings()
+    norm: bool = True
+    """Normalise the channels before the mixer and before the feed-forward perceptron."""
+    residual: bool = True
+    """Add the block's input to the mixer's result."""
+    gate: bool = True
+    """Multiply the mixed values by SiLU of a linear map of the block's input, and map the product back."""
+    feed_forward: int = Field(default=128, ge=0)
+    """Hidden width of the perceptron on each position; 0 leaves it out."""
+    value_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on what the mixer's values are computed from."""
+    mixed_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the mixer's result."""
+
+
+class ModelSettings(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_tokens: int = Field(default=524_288, ge=1)
+    """Tokens of the longest record that goes through whole; it sets the number of factors. Training lowers it to what its records need."""
+    patch: int = Field(default=30, ge=1)
+    """Tokens averaged to one position."""
+    embedding: int = Field(default=64, ge=1)
+    """Channels of a token's embedding."""
+    channels: int = Field(default=64, ge=1)
+    """Channels of the blocks."""
+    stem_kernel: int = Field(default=5, ge=0)
+    """Positions that the stem's convolution sees, an odd number; 0 leaves the stem out (then embedding and channels are equal)."""
+    codon: int = Field(default=16, ge=0)
+    """Channels of a codon's embedding in the branch that looks along the three reading frames; 0 leaves the branch out."""
+    frame_channels: int = Field(default=32, ge=1)
+    """Channels of that branch."""
+    frame_layers: int = Field(default=4, ge=1)
+    """Its dilated convolutions; n of them see 2^n - 1 positions on either side."""
+    position_table: bool = False
+    """Learn an embedding of the absolute position, as published."""
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout after the embedding."""
+    blocks: int = Field(default=1, ge=1)
+    """How many blocks follow each other."""
+    block: BlockSettings = BlockSettings()
+    pooling: Literal["mean", "flatten"] = "mean"
+    """Positions to one vector: a masked mean, or all of them side by side as published."""
+    pooled: int = Field(default=256, ge=1)
+    """Channels of the mean pooling."""
+    peak: bool = True
+    """Pool each channel's tilted mean, in which large values weigh more, beside its mean."""
+    composition: bool = True
+    """Start from what a logistic regression on k-mer frequencies says of a record; the network learns to correct it."""
+    head_norm: bool = True
+    """Standardise the pooled channels over the records seen (running averages)."""
+    head_dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Dropout before the last layer."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "ModelSettings":
+        if self.stem_kernel == 0 and self.embedding != self.channels:
+            raise ValueError(f"without a stem, embedding ({self.embedding}) and channels ({self.channels}) must be equal")
+        if self.stem_kernel and self.stem_kernel % 2 == 0:
+            raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
+        if self.codon and self.patch % PHASES:
+            raise ValueError(f"with reading frames (codon above 0) patch must be a multiple of {PHASES}, got {self.patch}")
+        self.block.mixer.check_channels(self.channels)
+        return self
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether weights are tied to absolute positions, so that the network must not be resized."""
+        return self.position_table or self.pooling == "flatten"
