@@ -20,6 +20,7 @@ from genomix.scorer import PredictSettings
 from genomix.settings.run import RunSettings
 from genomix.tokenizers import build_tokenizer
 from genomix.train.recipe import fitting_branches, resized
+from genomix.windows import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Row:
         training: of a step on one record.
         recomputed: of that with activations computed again in the backward pass.
         update: of as many records as an update has, as training would run it; `update_recomputes` says which way that is.
-        prediction: of one record.
+        prediction: of one record, in all its windows where it is longer than the network reads.
     """
 
     bases: int
@@ -86,6 +87,7 @@ class Plan:
             f"{'bases':>12}" + f"  {'GiB':>7} {'seconds':>10}" * 4,
             *map(_line, self.rows),
             *(["* activations recomputed"] if any(row.update_recomputes for row in self.rows) else []),
+            *([self._of_longer()] if any(row.bases > self.longest_whole for row in self.rows) else []),
             "",
             *(
                 [f"before its first update and after its last training looks at its records' k-mers: up to {_gib(self.kmers)} GiB"]
@@ -96,6 +98,9 @@ class Plan:
             f"training would take a token budget of {choice.token_budget:,}; in its largest update activations are {recompute}"
             + ("" if choice.fits else f", and still it takes {_gib(self.resting + choice.need)} GiB: it may not fit"),
         ]
+
+    def _of_longer(self) -> str:
+        return f"records above {self.longest_whole:,} bases: training sees stretches of so many; prediction reads all of it, in windows"
 
     def _longest(self, bases: int) -> str:
         return f"{bases:,} bases" + (" (the settings' limit)" if bases == self.longest_whole else "")
@@ -133,6 +138,7 @@ class _Planner:
         self.resting = max(costs.bases.values()) + (_training_libraries() if costs.heap else 0) + costs.resting
         self.strands = 1 if strand == "forward" else 2
         self.predict = PredictSettings()
+        self.reader = Reader(self.tokenizer, costs.settings.max_tokens, self.strands, circular, self.predict.overlap)
 
     def plan(self, lengths: Lengths, device: str, parameters: int) -> Plan:
         free = self.memory - self.resting
@@ -170,7 +176,8 @@ class _Planner:
     def _row(self, bases: int) -> Row:
         tokens = self._tokens(bases)
         choice = self._choice(np.full(self.train.max_records, bases))
-        strands = parts_of(np.full(self.strands, tokens), self.predict.token_budget, self.predict.max_records)
+        windows = len(self.reader.spans(bases)) * self.strands
+        predicted = parts_of(np.full(windows, tokens), self.predict.token_budget, self.predict.max_records)
         update = parts_of(np.full(self.train.max_records, tokens), choice.token_budget, self.train.max_records)
         return Row(
             bases=bases,
@@ -184,7 +191,7 @@ class _Planner:
             ),
             update_recomputes=choice.recompute,
             prediction=Needs(
-                self.costs.bases["prediction"] + max(map(self.costs.prediction, strands)), self.costs.seconds(strands, "prediction")
+                self.costs.bases["prediction"] + max(map(self.costs.prediction, predicted)), self.costs.seconds(predicted, "prediction")
             ),
         )
 

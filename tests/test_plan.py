@@ -586,6 +586,31 @@ def test_the_command_prints_and_writes_a_plan(tmp_path, capsys):
     assert "token budget of 131,072; in its largest update activations are kept" in printed
 
 
+def test_a_record_longer_than_the_network_is_planned_for_in_all_its_windows(tmp_path, capsys):
+    path = tmp_path / "plan.json"
+    assert main(["plan", *SMALL, "--lengths", "7685,1000000", "--memory", "4", "--json", str(path)]) == 0
+    plan = json.loads(path.read_text())
+    one, many = (row["prediction"] for row in plan["rows"])
+    windows = (1_000_000 - 7_685) / (7_685 * 0.75)
+    assert windows / 2 < many["seconds"] / one["seconds"] < 1.1 * (windows + 2)
+    assert many["memory"] > one["memory"], "many windows go through together"
+    assert "records above 7,685 bases: training sees stretches of so many" in capsys.readouterr().out
+
+
+def test_a_network_tied_to_its_length_takes_as_much_for_each_record_of_a_batch():
+    settings = MODEL.model_copy(update={"pooling": "flatten", "max_tokens": 512, "stem_kernel": 0, "channels": MODEL.embedding})
+    costs = measured_costs(settings, 257, CPU, "fp32", ways=("prediction",))
+    network = Specimen(settings, 257, CPU, "fp32").network.eval()
+    tokens = torch.zeros(8, 512, dtype=torch.int32)
+
+    def forward():
+        with torch.inference_mode():
+            return network(tokens, torch.full((8,), 512), torch.zeros(8, dtype=torch.bool)).sum()
+
+    peak = profiled_bytes(forward, lambda _: None)[1]
+    assert 0.9 < costs.prediction((8, 512)) / peak < 2.5
+
+
 def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
     path = str(tmp_path / "plan.json")
     assert main(["plan", *SMALL, "--lengths", "7000", "--memory", "64", "--json", path]) == 0

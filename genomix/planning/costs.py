@@ -129,13 +129,13 @@ class Costs:
 
 
 def terms(settings: ModelSettings, records: int, tokens: int) -> np.ndarray:
-    """1, P and P F(P), or P^2, of a batch."""
+    """1, P and P F(P), or P^2, of a batch; in place of 1 the records where each is as long as the network, for its head."""
     positions = -(-tokens // settings.patch)
-    mixer = settings.block.mixer
+    mixer, once = settings.block.mixer, float(records) if settings.fixed_length else 1.0
     if mixer.kind == "attention":
-        return np.array([1.0, records * positions, records * positions**2])
+        return np.array([once, records * positions, records * positions**2])
     most = -(-settings.max_tokens // settings.patch)
-    return np.array([1.0, records * positions, records * positions * mixer.steps(min(positions, most))])
+    return np.array([once, records * positions, records * positions * mixer.steps(min(positions, most))])
 
 
 def measured_costs(
@@ -170,7 +170,9 @@ def _measured(
     hiding: Hiding | None,
 ) -> Costs:
     settings = ModelSettings.model_validate_json(settings_json)
-    most = min(_TIMED_POSITIONS if timed else _POSITIONS, -(-settings.max_tokens // settings.patch))
+    most = -(-settings.max_tokens // settings.patch)
+    if not settings.fixed_length:  # one tied to its length holds as much for a short record as for a long one
+        most = min(_TIMED_POSITIONS if timed else _POSITIONS, most)
     lengths = [settings.patch * positions for positions in sorted({max(1, most // 4), max(1, most // 2), most})]
     samples: dict[Way, list[Sample]] = {way: [] for way in ways}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
