@@ -591,8 +591,7 @@ def test_a_record_longer_than_the_network_is_planned_for_in_all_its_windows(tmp_
     assert main(["plan", *SMALL, "--lengths", "7685,1000000", "--memory", "4", "--json", str(path)]) == 0
     plan = json.loads(path.read_text())
     one, many = (row["prediction"] for row in plan["rows"])
-    windows = (1_000_000 - 7_685) / (7_685 * 0.75)
-    assert windows / 2 < many["seconds"] / one["seconds"] < 1.1 * (windows + 2)
+    assert many["seconds"] > 10 * one["seconds"], "there are 173 windows, up to 17 in a batch"
     assert many["memory"] > one["memory"], "many windows go through together"
     assert "records above 7,685 bases: training sees stretches of so many" in capsys.readouterr().out
 
