@@ -216,6 +216,23 @@ def test_unknown_kmers_and_padding_count_nowhere_and_an_answer_has_a_floor():
     assert torch.isfinite(branch(torch.tensor([[UNKNOWN, PADDING]]))).all()
 
 
+def test_half_precision_counts_every_token_of_a_long_record():
+    """100,000 tokens, where float16 ends at 65,504."""
+    torch.manual_seed(0)
+    branch = Composition(17, 2)
+    branch.fill(
+        torch.randn(16, 2) * 4,
+        torch.zeros(2),
+        mean=torch.full((16,), 1 / 16),
+        rate=torch.full((16,), 16.0),
+        power=1.0,
+        level=False,
+        partner=torch.arange(16),
+    )
+    tokens = torch.multinomial(torch.arange(1, 17.0), 100_000, replacement=True)[None]
+    assert torch.allclose(branch.half()(tokens).float(), branch.float()(tokens), atol=0.1)
+
+
 def test_the_untrained_network_is_the_regression(dataset):
     model, _ = fitted(dataset)
     batch = batch_of([bases(100), bases(50, seed=1)], circular=False)

@@ -268,6 +268,32 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
     assert kept.suffix == ".so"
 
 
+@pytest.mark.usefixtures("compiled_factor")
+@pytest.mark.parametrize("size", [0, 5_000])
+def test_a_cached_library_that_was_cut_short_is_made_again(size, tmp_path):
+    """To load it would end the process, or leave its work to plain torch for good."""
+    code = "from genomix.native import portable; from genomix.nn.ops.native import compiled; portable.fitting = lambda _: None; print(compiled.library().lanes())"
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    [kept] = tmp_path.rglob("*factor*")
+    whole = kept.read_bytes()
+    os.truncate(kept, size)
+    again = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert int(again.stdout) > 0
+    [kept] = tmp_path.rglob("*factor*")
+    assert kept.read_bytes() == whole
+    made = kept.stat().st_mtime_ns
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert kept.stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_channels_that_heads_cannot_share_are_refused(name):
+    """In C the last channels would be whatever was in memory."""
+    with using(name), pytest.raises(ValueError, match="5 channels can't be shared out to 2 heads"):
+        one_factor(problem((5, 4, 4, 2), 80, [80], (0, 1)))
+
+
 @pytest.fixture(scope="module")
 def made_ahead(tmp_path_factory):
     """A folder with the libraries that an image brings along."""

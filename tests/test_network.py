@@ -248,3 +248,29 @@ def test_a_single_record_trains():
 def test_a_shape_that_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
+
+
+@pytest.mark.parametrize("shape", [settings(), published()])
+def test_a_batch_of_no_records_is_refused(shape):
+    none = torch.zeros(0, dtype=torch.long)
+    with pytest.raises(ValueError, match="a batch of no records"):
+        network(shape)(none.view(0, 64), none, none.bool())
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself
+def test_torch_compile_gives_the_same_values_and_gradients():
+    """What calls C is left out of the graph."""
+    shape = settings()
+    model = network(shape).float()
+    batch = torch.randint(VOCABULARY, (2, 60)), torch.tensor([60, 60]), torch.tensor([True, False])
+    expected = model(*batch)
+    found = torch.compile(model, backend="eager")(*batch)
+    assert torch.equal(found, expected)
+    gradients = []
+    for result in (found, expected):
+        model.zero_grad()
+        result.square().sum().backward()
+        gradients.append([weight.grad for weight in model.parameters() if weight.grad is not None])
+    assert len(gradients[0]) > 20
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.equal(ours, theirs)

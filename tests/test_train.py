@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
 from genomix.train.state import Progress, Training
-from genomix.train.stopping import stop_requests
+from genomix.train.stopping import stop_requests, stopping_at_once
 from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
@@ -203,6 +204,17 @@ def test_a_launcher_may_pass_ctrl_c_on_once_more(monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         assert asked()
+
+
+def test_another_thread_than_the_main_one_may_train():
+    def asked():
+        with stop_requests() as requests, stopping_at_once():
+            return requests()
+
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(asked).result() is False
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_job_in_the_background_is_not_interrupted():

@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from genomix.native import portable
-from genomix.native.compiler import build, digest
+from genomix.native.compiler import build, digest, intact
 
 _log = logging.getLogger(__name__)
 
@@ -47,15 +47,13 @@ def compiled(sources: Sequence[Path], *, instead: str) -> ctypes.CDLL | None:
 
 
 def _cached(sources: Sequence[Path]) -> Path:
-    """Where the library for this processor is, compiled if need be.
+    """Where the library for this processor is, compiled if it is not there whole.
 
     Raises:
         OSError: there is no compiler, or it failed.
     """
     path = user_cache_path("genomix") / "native" / f"{sources[0].stem}-{digest(sources, _processor())}.so"
-    if not path.is_file():
-        build(path, sources[0], _TRIED)
-    return path
+    return intact(path) or build(path, sources[0], _TRIED, sealed=True)
 
 
 @cache

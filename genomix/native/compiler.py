@@ -18,11 +18,15 @@ def digest(sources: Sequence[Path], *what: str) -> str:
     return hashlib.sha256(content + "\n".join([*FLAGS, *what]).encode()).hexdigest()[:16]
 
 
-def build(path: Path, source: Path, tried: Iterable[Sequence[str]]) -> None:
+def build(path: Path, source: Path, tried: Iterable[Sequence[str]], *, sealed: bool = False) -> Path:
     """Compile `source` to `path`, which appears whole or not at all, also when several processes compile at once.
 
     Args:
         tried: further flags, the next where the compiler fails on the last.
+        sealed: put a checksum of the library into its name, for `intact`.
+
+    Returns:
+        Where the library is.
 
     Raises:
         OSError: there is no compiler, or it failed.
@@ -39,7 +43,25 @@ def build(path: Path, source: Path, tried: Iterable[Sequence[str]]) -> None:
             # No shell and nothing of a user's input: the compiler that was found, and our own file. Its failure is not ours: the next flags are tried.
             found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
             if found.returncode == 0:
-                made.replace(path)
-                return
+                with made.open("rb+") as file:
+                    os.fsync(file.fileno())  # or a crash of the machine could leave the name, and no content
+                place = _sealed(path, made) if sealed else path
+                made.replace(place)
+                return place
             said.append(found.stderr.strip() or f"exit code {found.returncode}")
     raise OSError(f"{compiler} could not compile it: {said[0].splitlines()[-1]}")
+
+
+def intact(path: Path) -> Path | None:
+    """The library that `build` made for `path` and sealed, if it is whole: to load one that was cut short would kill the process.
+
+    The checksum stands in the name, as a file beside it could be that of another process's library.
+    """
+    for found in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}")):
+        if found == _sealed(path, found):
+            return found
+    return None
+
+
+def _sealed(path: Path, content: Path) -> Path:
+    return path.with_stem(f"{path.stem}-{hashlib.sha256(content.read_bytes()).hexdigest()[:16]}")

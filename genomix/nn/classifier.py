@@ -98,7 +98,13 @@ class Classifier(nn.Module):
         positions: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
-        """The last block's hidden layer; `positions` counts each record's patches."""
+        """The last block's hidden layer; `positions` counts each record's patches.
+
+        Raises:
+            ValueError: there are no records.
+        """
+        if not len(tokens):
+            raise ValueError("a batch of no records")
         hidden = self.stage(self._first_hidden, tokens, positions, circular)
         for block in self.blocks:
             hidden = self.stage(block, hidden, positions, circular)

@@ -56,15 +56,15 @@ class Composition(nn.Module):
         self.partner.copy_(partner)
 
     def forward(self, tokens: Int[Tensor, "batch token"]) -> Float[Tensor, "batch class"]:
-        known = len(self.weight)
-        counts = self.weight.new_zeros(len(tokens), known + 1)
+        known, precise = len(self.weight), torch.promote_types(self.weight.dtype, torch.float32)
+        counts = self.weight.new_zeros(len(tokens), known + 1, dtype=precise)  # float16 ends at 65,504
         ids = torch.where(tokens < 0, known, tokens).long()  # padding is counted with the unknown k-mer, and left out with it
         counts.scatter_add_(1, ids, counts.new_ones(()).expand(ids.shape))
         shares = counts[:, :known] / counts[:, :known].sum(1, keepdim=True).clamp(min=1)
         shares = (shares + shares[:, self.partner]) / 2
-        features = (shares**self.power - self.mean) * self.rate
+        features = (shares ** self.power.to(precise) - self.mean) * self.rate
         features = torch.where(self.level, levelled(features, torch.count_nonzero(self.rate)), features)
-        return bounded(torch.addmm(self.bias, features, self.weight))
+        return bounded(torch.addmm(self.bias, features.to(self.weight.dtype), self.weight))
 
 
 def levelled(features: Float[Tensor, "batch feature"], count: int | Tensor) -> Float[Tensor, "batch feature"]:

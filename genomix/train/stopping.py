@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -70,7 +71,10 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """While the block runs SIGTERM, SIGUSR1 (a scheduler's warning) and the first SIGINT only raise a flag, to be looked at between two steps."""
+    """While the block runs SIGTERM, SIGUSR1 (a scheduler's warning) and the first SIGINT only raise a flag, to be looked at between two steps.
+
+    In a thread that is not the main one nothing is changed, and the flag is never raised.
+    """
     requests = StopRequests()
     with _handled_by(requests.take, (*_SCHEDULERS, signal.SIGINT)):
         yield requests
@@ -106,6 +110,10 @@ def interrupted_with_hint() -> Iterator[None]:
 
 @contextmanager
 def _handled_by(call: Callable[[int], None], numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python lets only that one set handlers, and runs them there
+        yield
+        return
+
     def handle(number: int, _frame: FrameType | None) -> None:
         call(number)
 

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from genomix.native import switched_off
 from genomix.nn.ops import chunked, native
 from genomix.nn.ops.choice import chosen
 from genomix.nn.ops.problem import Problem
@@ -38,10 +39,17 @@ def factors(
         lengths: of each factor the positions of each record, from 0 to the padded width; those from there on pass unchanged.
         offsets: of each factor one a link.
         every: what goes into the first of so many factors is kept for the backward pass, which computes what goes into the others again.
+
+    Raises:
+        ValueError: the channels can't be shared out to the heads.
     """
+    if values.shape[1] % heads:  # C would leave the last channels unwritten
+        raise ValueError(f"{values.shape[1]} channels can't be shared out to {heads} heads")
     weights = [tensor for perceptron in perceptrons for tensor in perceptron]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (source, values, *weights))
-    return _Factors.apply(every if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
+    return _applied(
+        _Factors, source.device, every if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights
+    )
 
 
 def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) -> Float[Tensor, "batch output position"]:
@@ -50,7 +58,15 @@ def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) 
     Args:
         weights: w1 [hidden, input], b1 [hidden], w2 [output, hidden], b2 [output].
     """
-    return _Perceptron.apply(source, *weights)
+    return _applied(_Perceptron, source.device, source, *weights)
+
+
+def _applied(function: type[torch.autograd.Function], device: torch.device, *inputs: Any) -> Tensor:
+    """`function.apply`, which `torch.compile` leaves out of its graph where that may call C: it can't be traced."""
+    # A decorator would import PyTorch's compiler, two seconds, in every command.
+    if torch.compiler.is_compiling() and device.type == "cpu" and not switched_off():
+        return torch.compiler.disable(function.apply)(*inputs)
+    return function.apply(*inputs)
 
 
 class _Perceptron(torch.autograd.Function):
