@@ -131,7 +131,7 @@ def preprocess(
     rounds: Rounds = 5,
     json: Json = None,
 ) -> None:
-    """Sequence files to a dataset: MB/s of plain and of gzip files, beside decompression alone, and peak memory."""
+    """Sequence files to a dataset: MB/s of plain and of gzip files, or of yours as they are, beside decompression alone, and peak memory."""
     from genomix.bench.preprocess import bench_preprocess, lines
 
     _finish(bench_preprocess(sequences or [], megabytes=megabytes, length=length, rounds=rounds), lines, json)
