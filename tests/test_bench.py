@@ -153,6 +153,8 @@ def test_figures_of_another_commit_or_precision_are_not_added_to(tmp_path, capsy
         (["--lengths", "4k"], "found '4k'"),
         (["--operators", "ftt"], "unknown operator 'ftt'"),
         (["--add"], "--add needs --json FILE"),
+        (["--json", "-"], "--json FILE names a file"),
+        (["--plot", "-"], "--plot FILE names a file"),
         (["--device", "cuda"], "no cuda device"),
     ],
 )

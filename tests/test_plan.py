@@ -609,6 +609,13 @@ def test_the_command_prints_and_writes_a_plan(tmp_path, capsys):
     assert "token budget of 131,072; in its largest update activations are kept" in printed
 
 
+def test_a_plan_goes_to_standard_output_in_place_of_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *SMALL, "--lengths", "1000", "--memory", "4", "--json", "-"]) == 0
+    assert [row["bases"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1_000]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
     path = str(tmp_path / "plan.json")
     assert main(["plan", *SMALL, "--lengths", "7000", "--memory", "64", "--json", path]) == 0
