@@ -215,11 +215,15 @@ class _Planner:
         return 0 if tokens < 1 else min(self.limit, max_bases(tokens, self.tokenizer))
 
 
-def write_plan(plan: Plan, path: Path) -> None:
+def plan_text(plan: Plan) -> str:
     """The plan as JSON; memory in bytes."""
+    return json.dumps(asdict(plan), indent=2) + "\n"
+
+
+def write_plan(plan: Plan, path: Path) -> None:
+    """`plan_text` as a file."""
     with atomic_file(path) as file:
-        json.dump(asdict(plan), file, indent=2)
-        file.write("\n")
+        file.write(plan_text(plan))
 
 
 def _parameters(model: ModelSettings, vocabulary: int, classes: int) -> int:

@@ -1,14 +1,18 @@
 """`genomix bench`: sides are compared before they are timed, a red comparison leaves no speed, what is left out says so, and every figure is written."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
 from genomix.bench import bars, children, equality, figures, operators, ops, peers, plot, tables, timing
+from genomix.bench import predict as bench_predict
 from genomix.bench import preprocess as bench_preprocess
+from genomix.bench.generated import compressed, write_fasta
 from genomix.bench.ops import OpsPlan, bench_ops
+from genomix.bundle import require_device
 from genomix.cli.main import main
 from genomix.nn.mixers import Paramixer
 
@@ -149,6 +153,8 @@ def test_figures_of_another_commit_or_precision_are_not_added_to(tmp_path, capsy
         (["--lengths", "4k"], "found '4k'"),
         (["--operators", "ftt"], "unknown operator 'ftt'"),
         (["--add"], "--add needs --json FILE"),
+        (["--json", "-"], "--json FILE names a file"),
+        (["--plot", "-"], "--plot FILE names a file"),
         (["--device", "cuda"], "no cuda device"),
     ],
 )
@@ -233,6 +239,16 @@ def test_train_gives_the_share_of_loading(tmp_path, capsys):
     assert "of an update" in capsys.readouterr().out
 
 
+def test_figures_are_of_the_device_that_auto_takes(tmp_path, capsys):
+    taken, file = require_device("auto").type, tmp_path / "figures.json"
+    for words in (["train", "--bases", "40000", "--length", "500", "--steps", "2"], ["predict", "--bases", "3000", "--rounds", "1"]):
+        assert main(["-q", "bench", *words, "--device", "auto", "--json", str(file)]) == 0
+        assert json.loads(file.read_text())["device"] == taken
+        said = capsys.readouterr().out
+        assert f"on {taken}:" in said
+        assert ("beside the one before" in said) == (words[0] == "train" and taken != "cpu")
+
+
 def test_train_with_a_red_comparison_times_nothing(monkeypatch, capsys):
     monkeypatch.setattr("genomix.bench.train.difference", lambda *_: float("nan"))
     assert main(["-q", "bench", "train", "--bases", "40000", "--length", "500", "--steps", "2"]) == 1
@@ -253,6 +269,32 @@ def test_predict_with_a_red_comparison_times_nothing(monkeypatch, capsys):
     monkeypatch.setattr("genomix.bench.predict._distance", lambda *_: 1.0)
     assert main(["bench", "predict", "--bases", "3000", "--length", "1500"]) == 1
     assert "bases/s" not in capsys.readouterr().out
+
+
+def test_predict_holds_the_records_that_it_compares_and_no_more(monkeypatch):
+    read = []
+    records = bench_predict._records
+
+    def counted(files):
+        read.append(0)
+        for record in records(files):
+            read[-1] += 1
+            yield record
+
+    monkeypatch.setattr(bench_predict, "_records", counted)
+    assert main(["bench", "predict", "--bases", "30000", "--length", "200", "--rounds", "1"]) == 0
+    assert read[:2] == [100, 150]
+
+
+def test_what_can_be_read_only_once_is_not_measured(tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in ("-", str(pipe)):
+        for words in (["predict", place], ["preprocess", f"A={place}"]):
+            assert main(["bench", *words]) == 2
+            said = capsys.readouterr().err
+            assert f"{'standard input' if place == '-' else pipe} can be read only once" in said
+            assert "save them to a file" in said
 
 
 def test_preprocess_gives_plain_and_gzip(tmp_path, capsys):
@@ -276,3 +318,16 @@ def test_preprocess_takes_pairs(tmp_path, capsys):
     assert main(["bench", "preprocess", "reads.fa"]) == 2
     assert main(["bench", "preprocess", f"A={tmp_path / 'absent.fa'}"]) == 66
     assert "expected NAME=file" in capsys.readouterr().err
+
+
+def test_preprocess_measures_every_file_as_it_is_given(tmp_path, capsys):
+    for seed, name in enumerate("abc"):
+        write_fasta(tmp_path / f"{name}.fa", bases=20_000, length=500, seed=seed)
+    words = [f"A={compressed(tmp_path / 'a.fa')}", f"A={tmp_path / 'c.fa'}", f"B={tmp_path / 'b.fa'}"]
+    assert main(["bench", "preprocess", *words, "--rounds", "1", "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["as given"]["bytes"] == sum((tmp_path / f"{name}.fa").stat().st_size for name in "abc")
+    assert not found.keys() & {"plain", "gzip"}
+    said = capsys.readouterr().out
+    assert "as given: records of 120 that" in said
+    assert "\nas given " in said

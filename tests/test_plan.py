@@ -466,13 +466,13 @@ def test_training_plans_for_its_longest_records(dataset, tmp_path, monkeypatch, 
     )
     longest = int(dataset.lengths[dataset.indices("train")].max())
     free = (costs.growth + costs.update([(2, longest)], "recomputed") + costs.update([(1, longest)], "recomputed")) / 0.9
-    monkeypatch.setattr("genomix.train.memory.free_memory", lambda _: free)
+    monkeypatch.setattr("genomix.train.memory.free_memory", lambda *_, **__: free)
     caplog.set_level("INFO")
     state = fitted(dataset, tmp_path)
     assert 2 * longest <= state["memory"]["token_budget"] < 262_144
     assert not state["memory"]["recompute"]
     assert "lowered from 262,144" in caplog.text
-    monkeypatch.setattr("genomix.train.memory.free_memory", lambda _: 1_000)
+    monkeypatch.setattr("genomix.train.memory.free_memory", lambda *_, **__: 1_000)
     fitted(dataset, tmp_path)
     assert "may not fit" in caplog.text
 
@@ -566,6 +566,29 @@ def test_the_machine_tells_what_is_free():
     assert 2**24 < memory.process_memory() < 2**40
 
 
+LIMITED = """
+import resource, sys, torch
+from genomix.planning.memory import _OWN_STATUS, _entry, free_memory
+limit, name = getattr(resource, sys.argv[1]), sys.argv[2]
+allowed = resource.getrlimit(limit)[1]
+def free_below(most, **more):
+    resource.setrlimit(limit, ((_entry(_OWN_STATUS, name) << 10) + most, allowed))
+    return free_memory(torch.device("cpu"), **more)
+print(free_below(64 << 20), free_below(64 << 20, processes=2), free_below(-(1 << 20)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere these limits are not kept, or what they count is not told")
+@pytest.mark.parametrize("words", [("RLIMIT_AS", "VmSize:"), ("RLIMIT_DATA", "VmData:")])
+def test_the_limits_of_the_process_itself_count(words):
+    done = subprocess.run([sys.executable, "-c", LIMITED, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    alone, beside_another, none = map(int, done.stdout.split())
+    assert 32 * 2**20 < alone <= 64 * 2**20
+    assert 32 * 2**20 < beside_another <= 64 * 2**20, "each process has a limit of its own"
+    assert none == 0
+
+
 # ---- the command -------------------------------------------------------------------------------------------------------------------------------------
 
 SMALL = ["--preset", "tiny", "--device", "cpu", "--set", "model.max_tokens=7680"]
@@ -586,6 +609,7 @@ def test_the_command_prints_and_writes_a_plan(tmp_path, capsys):
     assert "token budget of 131,072; in its largest update activations are kept" in printed
 
 
+<<<<<<< HEAD
 def test_a_record_longer_than_the_network_is_planned_for_in_all_its_windows(tmp_path, capsys):
     path = tmp_path / "plan.json"
     assert main(["plan", *SMALL, "--lengths", "7685,1000000", "--memory", "4", "--json", str(path)]) == 0
@@ -608,6 +632,13 @@ def test_a_network_tied_to_its_length_takes_as_much_for_each_record_of_a_batch()
 
     peak = profiled_bytes(forward, lambda _: None)[1]
     assert 0.9 < costs.prediction((8, 512)) / peak < 2.5
+=======
+def test_a_plan_goes_to_standard_output_in_place_of_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", *SMALL, "--lengths", "1000", "--memory", "4", "--json", "-"]) == 0
+    assert [row["bases"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1_000]
+    assert list(tmp_path.iterdir()) == []
+>>>>>>> bench-true
 
 
 def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):

@@ -9,13 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from genomix.bench.generated import write_fasta
+from genomix.bench.given import require_readable_again
 from genomix.bundle import Bundle, load_bundle, new_model, require_device
 from genomix.formats import open_records
 from genomix.predict import predict
@@ -73,8 +74,11 @@ def bench_predict(
 
     Raises:
         InputMissing: no such file or model.
+        UsageError: no such device, or a file that can be read only once.
         DataError: a broken one.
     """
+    require_readable_again(sequences)
+    device = require_device(device).type  # `auto` is none: figures are told, and stored, with what they are of
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not sequences:
@@ -92,7 +96,7 @@ def bench_predict(
 def _untrained(preset: str, device: str) -> Bundle:
     settings = resolve(RunSettings, preset=preset, environment={})
     torch.manual_seed(0)
-    network = new_model(settings.model, settings.tokenizer, 2).to(require_device(device)).eval()
+    network = new_model(settings.model, settings.tokenizer, 2).to(device).eval()
     with torch.no_grad():  # the last layer starts at zero, where all records are alike
         for parameter in network.head.parameters():
             parameter.normal_(std=0.1)
@@ -101,7 +105,7 @@ def _untrained(preset: str, device: str) -> Bundle:
 
 def _compare(bundle: Bundle, files: Sequence[str]) -> tuple[dict[str, Any], int]:
     """The first records' predictions among all those of a run, against each alone; and the bases of all."""
-    records = list(_records(files))[: _COMPARED * 10]
+    records = list(islice(_records(files), _COMPARED * 10))
     cut = [_shortened(record, number) for number, record in enumerate(records[:_COMPARED])]
     together = [prediction for _, prediction in predict(bundle, [*cut, *records[_COMPARED:]], PredictSettings())][: len(cut)]
     alone = [next(iter(predict(bundle, [record], PredictSettings())))[1] for record in cut]

@@ -87,7 +87,9 @@ def bench_train(data: Path | None, *, preset: str, bases: int, length: int, step
     Raises:
         DataError: the dataset can't be trained on.
         SettingsError: there is no such preset.
+        UsageError: no such device.
     """
+    device = require_device(device).type  # `auto` is none: figures are told, and stored, with what they are of
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         dataset = Dataset.open(data) if data is not None else generated_dataset(folder, bases=bases, length=length)
@@ -97,7 +99,7 @@ def bench_train(data: Path | None, *, preset: str, bases: int, length: int, step
         recipe = decide(dataset, records, settings.tokenizer, settings.model, settings.train)
         torch.manual_seed(0)
         model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-        comparison = compare(model.to(require_device(device)), recipe, dataset)
+        comparison = compare(model.to(device), recipe, dataset)
         figures: dict[str, Any] = {"comparisons": [comparison], "preset": preset, "records": len(records), "device": device}
         if not comparison["error"] <= comparison["tolerance"]:
             return figures

@@ -9,6 +9,7 @@ import typer
 
 from genomix.cli.choices import Device, bytes_of
 from genomix.cli.talk import say
+from genomix.errors import UsageError
 
 app = typer.Typer(
     help="Measure: the mixing operator beside its peers, training, prediction, preprocessing. Results are compared first, and where they differ there is no speed "
@@ -34,7 +35,16 @@ class Part(StrEnum):
     preset = "preset"
 
 
-Json = Annotated[Path | None, typer.Option("--json", help="File for every figure.", metavar="FILE")]
+def _file(option: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The path, if it is not `-`: what is printed already stands there."""
+    if str(path) == "-":
+        raise UsageError(
+            f"{option.opts[0]} - would mix the figures with what is printed of them", hint=f"{option.opts[0]} FILE names a file"
+        )
+    return path
+
+
+Json = Annotated[Path | None, typer.Option("--json", help="File for every figure; replaces it.", metavar="FILE", callback=_file)]
 Rounds = Annotated[int, typer.Option(help="Timed rounds, of which the median is taken.", min=1)]
 Data = Annotated[Path | None, typer.Option(help="Dataset folder [two generated classes].", metavar="DIR")]
 
@@ -52,7 +62,9 @@ def ops(
     memory: Annotated[float | None, typer.Option(help="GiB that a step may take [most of what is free].", min=0)] = None,
     json: Json = None,
     add: Annotated[bool, typer.Option("--add", help="Add to the figures in FILE, if they are of this machine and commit.")] = False,
-    plot: Annotated[Path | None, typer.Option(help="SVG to draw: time and memory against length.", metavar="FILE")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="SVG to draw: time and memory against length; replaces it.", metavar="FILE", callback=_file)
+    ] = None,
 ) -> None:
     """The mixing operator: against the published formulation, and beside attention, convolutions, rotations, and a long convolution by FFT."""
     from genomix.bench.figures import read_figures, write_figures
@@ -60,7 +72,6 @@ def ops(
     from genomix.bench.plot import draw
     from genomix.bench.tables import comparison_lines, ops_lines
     from genomix.bundle import require_device
-    from genomix.errors import UsageError
 
     if add and json is None:
         raise UsageError("--add needs --json FILE, the file to add to")
@@ -131,7 +142,7 @@ def preprocess(
     rounds: Rounds = 5,
     json: Json = None,
 ) -> None:
-    """Sequence files to a dataset: MB/s of plain and of gzip files, beside decompression alone, and peak memory."""
+    """Sequence files to a dataset: MB/s of plain and of gzip files, or of yours as they are, beside decompression alone, and peak memory."""
     from genomix.bench.preprocess import bench_preprocess, lines
 
     _finish(bench_preprocess(sequences or [], megabytes=megabytes, length=length, rounds=rounds), lines, json)

@@ -28,7 +28,9 @@ def plan(
     ] = None,
     device: Annotated[Device | None, typer.Option(help="What to run on; auto takes an accelerator where there is one [auto].")] = None,
     memory: Annotated[float | None, typer.Option(help="GiB to plan with; default: what is free on the device.", min=0)] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File to write the plan to.", metavar="FILE")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File to write the plan to; - prints it in place of the table.", metavar="FILE")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:
     """What a preset needs for records of these lengths: memory, time, and what fits.
@@ -36,16 +38,20 @@ def plan(
     Runs the network on three short records on the device, and extrapolates.
     """
     from genomix.outputs import require_free
-    from genomix.plan import make_plan, write_plan
+    from genomix.plan import make_plan, plan_text, write_plan
     from genomix.planning.lengths import read_lengths
     from genomix.settings import resolve
     from genomix.settings.run import RunSettings
 
-    if json_file is not None:
+    printed = str(json_file) == "-"
+    if json_file is not None and not printed:
         require_free(json_file, force=force)
     options = {"train.device": None if device is None else device.value}
     settings = resolve(RunSettings, preset=preset, default_preset="base", config=config, assignments=assignments or (), options=options)
     made = make_plan(settings, read_lengths(lengths), memory=bytes_of(memory))
+    if printed:
+        typer.echo(plan_text(made), nl=False)
+        return
     typer.echo("\n".join(made.table()))
     if json_file is not None:
         write_plan(made, json_file)

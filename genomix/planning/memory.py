@@ -17,6 +17,10 @@ _LIMITS = {
 }
 """Where the limits of control groups stand, version 2 and 1, by controller: limit, use, and the use that gives way when memory is short."""
 
+_OWN_STATUS = Path("/proc/self/status")
+_OWN_LIMITS = {resource.RLIMIT_AS: "VmSize:", resource.RLIMIT_DATA: "VmData:"}
+"""What a process may ask for (`ulimit -v` and `-d`; h_vmem of Grid Engine), and where Linux says what it has."""
+
 SOONER, LATER = 2**22, 2**25
 """Bytes of the smallest buffer that goes back to the system when it is freed, where memory is short and otherwise."""
 
@@ -24,15 +28,19 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """The C library's names for its settings: free bytes at the heap's end, and the size of a buffer, from which they are given back."""
 
 
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that this process can still take on the device; None where the system does not tell."""
+def free_memory(device: torch.device, *, processes: int = 1) -> int | None:
+    """Bytes that this process can still take on the device; None where the system does not tell.
+
+    Args:
+        processes: that share this machine's main memory; each has its own limits and its own GPU.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    found = [*_of_the_system(), *_of_the_groups(_CONTROL_GROUPS, _OWN_GROUPS)]
-    return min(found) if found else None
+    shared = [*_of_the_system(), *_of_the_groups(_CONTROL_GROUPS, _OWN_GROUPS)]
+    return min((*(free // processes for free in shared), *_of_the_process()), default=None)
 
 
 def process_memory() -> int:
@@ -82,6 +90,16 @@ def _of_the_groups(mounted: Path, own: Path) -> Iterator[int]:
             folder = mounted / controller / group.relative_to("/")
             if (folder / limit).exists() and (most := (folder / limit).read_text().strip()) != "max":
                 yield max(0, int(most) - int((folder / use).read_text()) + _entry(folder / statistics, cache))
+
+
+def _of_the_process() -> Iterator[int]:
+    """What its own limits leave this process; they count what it asked for, used or not."""
+    if not _OWN_STATUS.exists():
+        return
+    for limit, name in _OWN_LIMITS.items():
+        most, _ = resource.getrlimit(limit)
+        if most != resource.RLIM_INFINITY:
+            yield max(0, most - _entry(_OWN_STATUS, name) * 1024)
 
 
 def _entry(table: Path, name: str) -> int:

@@ -132,7 +132,7 @@ def guard_memory(
     device, found = fabric.device, launched()
     here = (found and found.per_node) or processes.world  # that share this machine's memory
     costs, memory = None, 0.0
-    free = free_memory(device)
+    free = free_memory(device, processes=here)
     if free is not None:
         costs = measured_costs(
             classifier.settings,
@@ -142,7 +142,7 @@ def guard_memory(
             ways=("plain", "recomputed"),
             hiding=batches.hiding if isinstance(batches, MaskedBatches) else None,
         )
-        memory = SHARE * min(processes.gather(free / (here if device.type == "cpu" else 1)))
+        memory = SHARE * min(processes.gather(free))
         _lower_budget(costs, batches, settings, memory, records=-(-settings.max_records // processes.world))
     return MemoryGuard(
         classifier=classifier,
