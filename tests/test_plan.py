@@ -609,7 +609,6 @@ def test_the_command_prints_and_writes_a_plan(tmp_path, capsys):
     assert "token budget of 131,072; in its largest update activations are kept" in printed
 
 
-<<<<<<< HEAD
 def test_a_record_longer_than_the_network_is_planned_for_in_all_its_windows(tmp_path, capsys):
     path = tmp_path / "plan.json"
     assert main(["plan", *SMALL, "--lengths", "7685,1000000", "--memory", "4", "--json", str(path)]) == 0
@@ -632,13 +631,13 @@ def test_a_network_tied_to_its_length_takes_as_much_for_each_record_of_a_batch()
 
     peak = profiled_bytes(forward, lambda _: None)[1]
     assert 0.9 < costs.prediction((8, 512)) / peak < 2.5
-=======
+
+
 def test_a_plan_goes_to_standard_output_in_place_of_the_table(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["plan", *SMALL, "--lengths", "1000", "--memory", "4", "--json", "-"]) == 0
     assert [row["bases"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1_000]
     assert list(tmp_path.iterdir()) == []
->>>>>>> bench-true
 
 
 def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
