@@ -6,7 +6,7 @@ Records that are related (one genus, one gene) are not independent. With `groups
 a new group would see. Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 (percentile intervals) and 8.
 
 Percentile intervals of few units are too narrow, so they are expanded as Student's t is beside the normal distribution (Hesterberg, The American
-Statistician 69, 2015, section 5.2). Below `fewest_units` there is none.
+Statistician 69, 2015). Below `fewest_units` there is none.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -141,8 +141,8 @@ def gain_of(metric: str, ours: tuple[dict, Draws], theirs: tuple[dict, Draws], c
 
 
 def effective_units(record_count: int, groups: np.ndarray | None) -> float:
-    """How many units of one size tell as much of a mean over records: fewer than there are where some hold most records. Kish, Survey Sampling, 1965,
-    section 11.7."""
+    """How many units of one size tell as much of a mean over records: fewer than there are where some hold most records. Kish, Survey Sampling,
+    1965."""
     sizes = np.bincount(unit_of_record(record_count, groups))
     return float(record_count**2 / (sizes**2).sum())
 
