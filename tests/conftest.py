@@ -1,6 +1,7 @@
 """What all tests stand on: the same number of threads everywhere, no settings from the developer's own environment, the development data where there is any."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault(
@@ -8,6 +9,10 @@ os.environ.setdefault(
 )  # before torch is imported: the tests run in parallel, and sums don't depend on the machine's cores
 # Triton's kernels run in its interpreter, on the CPU, unless the tests are started with TRITON_INTERPRET=0 on a machine with a GPU. Read when triton is imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# Started in the background by a shell the tests, and all programs that they start, would not hear Ctrl-C.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import settings

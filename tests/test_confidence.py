@@ -33,7 +33,7 @@ from genomix.confidence import (
 from genomix.confidence.conformal import fewest_records, judged_together
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
 from genomix.confidence.novelty import Novelty, ranks
-from genomix.errors import DataError, UsageError
+from genomix.errors import UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
 from genomix.metrics.promise import lowest_error
@@ -591,13 +591,6 @@ def test_of_another_dataset_no_more_is_said_than_it_has(run_folder, tmp_path, ca
     assert said("train", baselines=False) == ""
     other.__dict__["records"] = other.records.assign(split="test")
     assert said("test") == ""
-
-
-def test_classes_that_the_model_does_not_know_are_named(run_folder, dataset):
-    bundle = load_bundle(run_folder)
-    with pytest.raises(DataError, match="does not know class 'poor', 'rich'") as caught:
-        evaluate(replace(bundle, classes=tuple("abcdefgh")), dataset, baselines=False)
-    assert caught.value.hint == "the model knows 'a', 'b', 'c', 'd', 'e' and 3 more"
 
 
 def test_records_that_the_model_takes_for_another_kind_of_molecule_are_a_warning(run_folder, dataset, caplog):

@@ -12,7 +12,7 @@ from test_report import Page, made_data, made_inputs, made_metrics
 import genomix.baselines
 import genomix.report.predictions
 from genomix.cli.main import main
-from genomix.metrics.weighted import _ranked, _ranked_by_pairs
+from genomix.metrics.weighted import _levels, _ranked, _ranked_by_pairs
 from genomix.records import Prediction, SequenceRecord
 from genomix.report.classes import class_table, split_table
 from genomix.report.page import render
@@ -141,7 +141,7 @@ def test_ranking_by_pairs_is_ranking():
     weights = rng.multinomial(60, np.full(60, 1 / 60), 40).astype(float)
     weights[0, :5] = 0  # a resample without positives
     positive = np.arange(60) < 5
-    for one, other in zip(_ranked(positive, scores, weights), _ranked_by_pairs(positive, scores, weights), strict=True):
+    for one, other in zip(_ranked(positive, _levels(scores), weights.T), _ranked_by_pairs(positive, scores, weights), strict=True):
         assert np.isnan(one[0])
         assert np.array_equal(np.isnan(one), np.isnan(other))
         assert np.allclose(one, other, rtol=1e-12, atol=0, equal_nan=True)

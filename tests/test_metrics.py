@@ -251,7 +251,7 @@ class TestErrorByChance:
         top, calls = probabilities.max(axis=1), probabilities.argmax(axis=1)
         found = error_by_chance(probabilities, confidence=0.95)
         assert found["mean"] == pytest.approx(mean, rel=0.3)
-        right = random.random((400, records)) < top
+        right = random.random((200, records)) < top
         errors = [headline(np.where(row, calls, (calls + 1) % 3), probabilities)["ece"] for row in right]
         assert np.mean(errors) == pytest.approx(found["mean"], rel=0.1)
         assert 0.85 < np.mean(np.array(errors) <= found["high"]) <= 1

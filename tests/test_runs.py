@@ -196,8 +196,9 @@ def test_a_terminated_run_says_how_to_go_on(number, sources, tmp_path):
     deadline = time.monotonic() + 300
     while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
         assert time.monotonic() < deadline
+        time.sleep(0.1)
     process.send_signal(number)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 75
     assert b"state saved\n  hint: the same command with --resume goes on" in err
     assert list((folder / "checkpoints").iterdir())
