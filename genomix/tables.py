@@ -1,4 +1,4 @@
-"""Tables as text: one way to quote and to write numbers in every file that has a row a record."""
+"""Predictions as tables of text, of new records and of evaluated ones: one way to quote and to write numbers."""
 
 import csv
 import io

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from genomix.data.label_text import listed
 from genomix.data.store import Dataset
 from genomix.errors import DataError
 
@@ -57,24 +58,18 @@ def known_records(dataset: Dataset, indices: np.ndarray, classes: Sequence[str],
     kept = KnownRecords(indices[places >= 0], places[places >= 0], left_out)
     if not left_out:
         return kept
-    told = f"{strangers.total():,} of {len(indices):,} records are of classes that the model does not know: {_listed(left_out)}"
+    named = listed([f"{name!r} ({count:,})" for name, count in left_out.items()], _NAMED)
+    told = f"{strangers.total():,} of {len(indices):,} records are of classes that the model does not know: {named}"
     if unknown == "error" or not len(kept.indices):
         raise DataError(told, where=str(dataset.folder), hint=_hint(dataset, left_out, classes, droppable=len(kept.indices) > 0))
     _log.warning("%s; they are left out", told)
     return kept
 
 
-def _listed(counts: dict[str, int]) -> str:
-    names = [f"{name!r} ({count:,})" for name, count in counts.items()]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
 def _hint(dataset: Dataset, strangers: dict[str, int], classes: Sequence[str], *, droppable: bool) -> str:
     absent = [name for name in classes if name not in dataset.classes]
     meant = [f"{near!r} for {name!r}" for name in strangers if (near := _same(name, classes) or _near(name, absent))]
-    knows = f"the model knows {', '.join(classes[:_NAMED])}{' ...' if len(classes) > _NAMED else ''}"
-    guess = f"did you mean {', '.join(meant[:_NAMED])}?" if meant else knows
+    guess = f"did you mean {', '.join(meant[:_NAMED])}?" if meant else f"the model knows {listed(classes, _NAMED)}"
     return guess + ("; --unknown drop leaves these records out" if droppable else "")
 
 
