@@ -9,12 +9,15 @@ go through a dense matrix product instead, a hundred times faster.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from genomix.data.kmer_hashes import K
 from genomix.data.sketches import Sketches
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _SPARSE_BLOCK = 1 << 22
 """Products of a block of rows at most, where the matrix of pairs is mostly empty."""
@@ -113,7 +116,7 @@ class PairCounter:
         return best, shares[np.arange(len(block)), best]
 
     def _sparse_best(self, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts: csr_array = self._left[block] @ self._transposed
+        counts: "csr_array" = self._left[block] @ self._transposed
         best, share = np.full(len(block), -1), np.zeros(len(block))
         filled = np.flatnonzero(np.diff(counts.indptr))
         if len(filled):
