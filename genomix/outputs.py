@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -79,6 +80,16 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def output_text(output: str) -> Iterator[IO[str]]:
+    """What a command's `-o` means: a file as `atomic_file` opens it, or `-`, stdout."""
+    if output == "-":
+        yield sys.stdout
+        return
+    with atomic_file(output) as file:
+        yield file
 
 
 @contextmanager

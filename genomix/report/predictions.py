@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import quote
 
-from genomix.outputs import atomic_file, atomic_folder
+from genomix.outputs import atomic_folder, output_text
 from genomix.ranks import ranks_of
 from genomix.records import Prediction, SequenceRecord
 from genomix.tables import number, table_line, table_writer
@@ -56,7 +55,7 @@ def write_predictions(
         OutputError: the files can't be written.
     """
     counts: Counter[str] = Counter()
-    with _output(output) as file, _class_files(split_fasta, force=force) as fasta:
+    with output_text(output) as file, _class_files(split_fasta, force=force) as fasta:
         write = row_writer(file, classes, form, extras)
         for record, prediction in predictions:
             write(prediction)
@@ -69,15 +68,6 @@ def write_predictions(
 def counted(counts: Counter[str]) -> str:
     """How many records ended with each status, for people."""
     return f"{sum(counts.values())} records: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-
-
-@contextmanager
-def _output(output: str) -> Iterator[IO[str]]:
-    if output == "-":
-        yield sys.stdout
-        return
-    with atomic_file(output) as file:
-        yield file
 
 
 def row_writer(
