@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Strand, Track
-from genomix.cli.inputs import require_plain, require_sequences
+from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import say
 
 Sequences = Annotated[
@@ -49,18 +49,17 @@ def explain(
     from genomix.explain import ExplainTables
     from genomix.explain import explain as explain_records
     from genomix.formats import GapWatch, open_records
-    from genomix.outputs import require_apart, require_free
     from genomix.report.explanations import write_explanations
     from genomix.report.predictions import counted
     from genomix.settings import resolve
 
     settings = resolve(ExplainTables, config=config, assignments=assignments or (), options={"explain.stretch": stretch})
+    output = named(output)
     require_sequences(model, sequences)
     require_plain(Path(output))
     form = form or _form_meant(output)
     if output != "-":
-        require_apart(Path(output), [model, *sequences])
-        require_free(Path(output), force=force)
+        require_free_and_apart(Path(output), model, sequences, force=force)
     records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
     bundle = load_bundle(model, device=device.value)
     explanations = explain_records(bundle, records, settings, label=label, strand=strand.value if strand else None)

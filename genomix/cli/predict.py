@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Form, Strand
-from genomix.cli.inputs import require_plain, require_sequences
+from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import say
 
 Sequences = Annotated[
@@ -62,7 +62,6 @@ def predict(
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
     from genomix.formats import GapWatch, open_records
-    from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import counted, write_predictions
@@ -76,14 +75,15 @@ def predict(
         "predict.max_ambiguous": max_ambiguous,
     }
     settings = resolve(PredictTables, config=config, assignments=assignments or (), options=options).predict
+    output = named(output)
     share = own_share(shard, output, sequences, split_fasta=split_fasta)
     require_sequences(model, sequences)
     require_plain(Path(output))
     _require_beside(Path(output), split_fasta)
     form = form or _form_meant(output)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
-        require_apart(place, [model, *sequences])
-        require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
+        # A share looks itself whether the output is its own.
+        require_free_and_apart(place, model, [*sequences, *([prior] if prior else [])], force=force or share is not None)
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     if share is not None:

@@ -1,7 +1,6 @@
 """Predictions as files: TSV, CSV or JSON lines, and one FASTA a predicted class."""
 
 import csv
-import hashlib
 import io
 import json
 from collections import Counter, OrderedDict
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import quote
 
-from genomix.outputs import atomic_folder, output_text
+from genomix.outputs import atomic_folder, output_text, shortened
 from genomix.ranks import ranks_of
 from genomix.records import Prediction, SequenceRecord
 from genomix.tables import number, table_line, table_writer
@@ -24,8 +23,6 @@ EXTRA_COLUMNS = ("labels", "novelty")
 
 _FASTA_WIDTH = 80
 _MOST_OPEN_FILES = 64
-_LONGEST_NAME = 200
-"""Letters of a class's file name, which systems end at 255; of a longer one the beginning and a hash."""
 _SPLIT_MARKER = "genomix-split.txt"
 
 
@@ -155,8 +152,7 @@ class _ClassFiles:
         name = quote(label, safe=" +,()'")
         if name.startswith("_"):  # those are our own names
             name = f"%5F{name[1:]}"
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+        name = shortened(name)
         return self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
 
     def _close_all(self) -> None:

@@ -1,6 +1,23 @@
-"""What `predict` and `explain` refuse before a model is read."""
+"""The files that `predict` and `explain` name, and what is refused of them before a model is read."""
 
+from collections.abc import Iterable
 from pathlib import Path
+
+_STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+def named(output: str) -> str:
+    """An output as the user names it; `-` for all names of stdout: where a job's log is behind it, a file would be put in the log's place."""
+    return "-" if output in _STDOUT else output
+
+
+def require_free_and_apart(output: Path, model: str, others: Iterable[str], *, force: bool) -> None:
+    """Raises OutputError for what exists, or is read: the model's files are, too."""
+    from genomix.bundle import model_folder
+    from genomix.outputs import require_apart, require_free
+
+    require_apart(output, [model, *model_folder(model).glob("*"), *others])
+    require_free(output, force=force)
 
 
 def require_sequences(model: str, sequences: list[str]) -> None:
