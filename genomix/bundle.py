@@ -22,7 +22,8 @@ from genomix import __version__
 from genomix.card import model_card
 from genomix.confidence import Confidence, Novelty
 from genomix.data.augment import Strand
-from genomix.errors import DataError, InputMissing, UsageError
+from genomix.devices import require_device
+from genomix.errors import DataError, InputMissing
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.outputs import atomic_folder
 from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
@@ -199,20 +200,6 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
         accuracy = (description["evaluation"] or {}).get("accuracy")
         scored = "not evaluated" if accuracy is None else f"accuracy {accuracy:.3f} on its test split"
         yield path.parent, f"{len(description['classes'])} classes, {scored}, {description['created']}"
-
-
-def require_device(name: str) -> torch.device:
-    """The device of that name; `auto` is an accelerator where there is one.
-
-    Raises:
-        UsageError: this machine has no such device.
-    """
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if name == "auto":
-        return accelerator or torch.device("cpu")
-    if name != "cpu" and (accelerator is None or accelerator.type != name):
-        raise UsageError(f"no {name} device on this machine", hint="genomix doctor lists the devices")
-    return torch.device(name)
 
 
 def model_folder(path: str | Path) -> Path:

@@ -4,10 +4,12 @@ A file or folder is made under a temporary name beside its destination and renam
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +34,9 @@ CANNOT_WRITE = {
 }
 """Errors of the system that mean: a result can't be put there."""
 
+LONGEST_NAME = 200
+"""Bytes of a name that `shortened` leaves as it is."""
+
 
 def output_error(error: OSError, path: str | Path) -> OutputError:
     """An `OSError` met while writing `path`, as the error that a user sees."""
@@ -53,7 +58,7 @@ def _reporting(path: Path) -> Iterator[None]:
 def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
     """A file open for writing that appears as `path` only when the block ends without an error.
 
-    A pipe or a device (`/dev/stdout`, `/dev/null`) is written to directly: renaming a file onto it would replace it.
+    A pipe or a device (`/dev/null`) is written to directly: renaming a file onto it would replace it.
 
     Raises:
         OutputError: the folder can't be written, the disk is full.
@@ -79,6 +84,16 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextmanager
+def output_text(output: str) -> Iterator[IO[str]]:
+    """What a command's `-o` means: a file as `atomic_file` opens it, or `-`, stdout."""
+    if output == "-":
+        yield sys.stdout
+        return
+    with atomic_file(output) as file:
+        yield file
 
 
 @contextmanager
@@ -235,6 +250,14 @@ def _beside(path: Path, kind: str) -> Path:
     Only a name, unlike those of `tempfile`: who makes something under it does so where a signal that comes at that very moment finds it removed again.
     """
     return path.parent / f"{os.fsdecode(os.fsencode(f'.{path.name}')[:200])}.{secrets.token_hex(8)}.{kind}"
+
+
+def shortened(name: str) -> str:
+    """A file's name that leaves some room for an ending, as systems end names at 255 bytes; of a longer one the beginning and a hash."""
+    whole = os.fsencode(name)
+    if len(whole) <= LONGEST_NAME:
+        return name
+    return f"{os.fsdecode(whole[: LONGEST_NAME - 17])}-{hashlib.sha256(whole).hexdigest()[:16]}"
 
 
 def _for_nobody_else(path: str, flags: int) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from genomix.bundle import require_device
 from genomix.data.augment import Strand
 from genomix.data.batches import max_bases, token_count
+from genomix.devices import require_device
 from genomix.errors import UsageError
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.outputs import atomic_file

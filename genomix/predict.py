@@ -75,7 +75,7 @@ class Predictor:
     def answers(self, chunk: Sequence[SequenceRecord]) -> Iterator[tuple[SequenceRecord, Prediction]]:
         """One prediction for each record."""
         coded = [np.frombuffer(record.codes, dtype=np.uint8) for record in chunk]
-        refused = [_refusal(codes, self._shortest, self.settings.max_ambiguous) for codes in coded]
+        refused = [refusal(codes, self._shortest, self.settings.max_ambiguous) for codes in coded]
         scores = list(self._scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status))
         known = zip(scores, self._decision.novelties([each.features for each in scores]), strict=True)
         for record, status in zip(chunk, refused, strict=True):
@@ -117,7 +117,14 @@ def _chunks(records: Iterable[SequenceRecord], bases: int) -> Iterator[list[Sequ
         yield chunk
 
 
-def _refusal(codes: np.ndarray, shortest: int, max_ambiguous: float) -> str:
+def refusal(codes: np.ndarray, shortest: int, max_ambiguous: float) -> str:
+    """Why a record is not read, `too_short` or `too_ambiguous`; empty where it is.
+
+    Args:
+        codes: uint8 base codes [length].
+        shortest: bases of the shortest record that makes a token.
+        max_ambiguous: largest fraction of bases other than A, C, G, T, U.
+    """
     if len(codes) < shortest:
         return "too_short"
     unknown = np.count_nonzero(codes == OTHER)

@@ -71,7 +71,7 @@ class Prediction:
         status: `classified`, `unclassified` (no class reached the threshold, the set of labels is not one label, or the record is too novel), `too_short`
             or `too_ambiguous`.
         label: the predicted class, or a node above it where labels have ranks; empty unless classified.
-        probability: of the label; of the most probable class where there is none.
+        probability: of the label; where there is none of the most probable class or, where labels have ranks, of the most probable node of the first rank.
         margin: that probability less the highest of the others'.
         rank: levels of the label, where the model's labels have ranks; None without a label.
         strand_agreement: 1 minus the total variation distance of the two strands' probabilities: 1 is the same answer on both, 0 none in common; None with

@@ -29,7 +29,7 @@ from genomix.data.augment import Strand
 from genomix.data.store import file_entry
 from genomix.errors import UsageError
 from genomix.formats import GapWatch, open_records, require_readable
-from genomix.outputs import atomic_file, require_free
+from genomix.outputs import atomic_file, require_free, shortened
 from genomix.predict import Predictor
 from genomix.processes import Processes, launched
 from genomix.records import SequenceRecord
@@ -39,7 +39,7 @@ from genomix.scorer import PredictSettings
 _log = logging.getLogger(__name__)
 
 _SAME_SIZE = 256
-"""Parts of a size before they double: a small input has parts for everybody, and a large one not too many files."""
+"""Parts of a size before they double: many for every process, and of a large input not too many files."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def shards(word: str) -> Processes:
 def parts_folder(output: Path) -> Path:
     """Where the parts of an output are."""
     target = output.resolve()
-    return target.parent / f".{target.name}.parts"
+    return target.parent / f".{shortened(target.name)}.parts"
 
 
 def _require_sharable(question: Question, *, force: bool) -> None:
@@ -200,9 +200,16 @@ def predict_shares(bundle: Bundle, question: Question, processes: Processes, *, 
     shares.missing = sum(_path(folder, number) not in there for number in range(parts))
     if shares.missing and _is_whole(question):  # put together, and the parts cleared away, since it was last asked
         return Shares(Counter(_marker(question.output)["counts"]), made=shares.made)
-    if not shares.missing:
+    if shares.missing:
+        _warn_of_others(folder)
+    else:
         shares.counts = _put_together(folder, parts, predictor, bundle, question)
     return shares
+
+
+def _warn_of_others(folder: Path) -> None:
+    if any(each.is_dir() and each != folder for each in folder.parent.iterdir()):
+        _log.warning("%s holds parts of another input, model or settings too: shares of one output must be asked alike", folder.parent)
 
 
 def part_of(chunk: int) -> int:

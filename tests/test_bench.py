@@ -12,8 +12,8 @@ from genomix.bench import predict as bench_predict
 from genomix.bench import preprocess as bench_preprocess
 from genomix.bench.generated import compressed, write_fasta
 from genomix.bench.ops import OpsPlan, bench_ops
-from genomix.bundle import require_device
 from genomix.cli.main import main
+from genomix.devices import require_device
 from genomix.nn.mixers import Paramixer
 
 EVERY = list(operators.OPERATORS)

@@ -78,7 +78,7 @@ def _is_kernel(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def test_every_file_of_the_command_line_is_a_command():
-    no_commands = {"__init__", "main", "sources", "choices", "talk", "training"}
+    no_commands = {"__init__", "main", "sources", "files", "choices", "talk", "training"}
     files = {path.stem for path in (PACKAGE / "cli").glob("*.py")} - no_commands
     assert files == set(typer.main.get_command(app).commands)
     assert files <= set(COMMANDS)

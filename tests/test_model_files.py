@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genomix.bundle import Bundle, describe_folder, find_models, load_bundle, new_model, save_bundle
+from genomix.devices import require_device
 from genomix.errors import DataError, GenomixError, InputMissing, OutputError, UsageError
 from genomix.nn.classifier import ModelSettings
 from genomix.tokenizers import TokenizerSettings
@@ -100,6 +101,16 @@ def test_a_device_that_is_not_there(folder):
         pytest.skip("this machine has an accelerator")
     with pytest.raises(UsageError, match="no cuda device"):
         load_bundle(folder, device="cuda")
+
+
+def test_one_of_several_devices_is_named_by_its_number(folder, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert [str(require_device(name)) for name in ("auto", "cpu", "cuda", "cuda:1")] == ["cuda", "cpu", "cuda", "cuda:1"]
+    for name, said in (("cuda:2", "no cuda:2 device"), ("mps", "no mps device"), ("gpu", "no kind of device: 'gpu'")):
+        with pytest.raises(UsageError, match=said):
+            load_bundle(folder, device=name)
 
 
 def test_models_below_a_folder_are_listed_broken_ones_with_the_reason(folder, tmp_path):

@@ -3,6 +3,8 @@
 import csv
 import json
 import random
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
 
@@ -61,6 +63,26 @@ def test_settings_of_a_file_are_used_and_a_misspelt_one_is_named(model_folder, t
     (tmp_path / "run.toml").write_text("[predict]\ntreshold = 1.0\n")
     assert main(["predict", model_folder, str(tmp_path / "new.fa"), "--config", str(tmp_path / "run.toml")]) == 78
     assert "did you mean threshold?" in capsys.readouterr().err
+
+
+def test_what_the_model_is_made_of_and_what_is_read_is_not_written_over(model_folder, tmp_path, capsys):
+    (tmp_path / "new.fa").write_text(">r\nACGTACGTACGT\n")
+    prior = tmp_path / "prior.tsv"
+    prior.write_text("class\tprior\n")
+    for output in (f"{model_folder}/model.json", str(prior)):
+        assert main(["predict", model_folder, str(tmp_path / "new.fa"), "--prior", str(prior), "-o", output, "--force"]) == 73
+        assert "would be overwritten" in capsys.readouterr().err
+    assert prior.read_text() == "class\tprior\n"
+
+
+def test_all_names_of_stdout_mean_stdout(model_folder, tmp_path):
+    """A job's log is a file: as an output it would be put in the place of the log."""
+    (tmp_path / "new.fa").write_text(">r\nACGTACGTACGT\n")
+    command = f'echo before; "{sys.executable}" -m genomix predict "{model_folder}" new.fa -o /dev/stdout; echo after'
+    with (tmp_path / "job.out").open("w") as log:
+        subprocess.run(["bash", "-c", command], cwd=tmp_path, stdout=log, check=True)
+    before, header, row, after = (tmp_path / "job.out").read_text().splitlines()
+    assert (before, after, header.split("\t")[0], row.split("\t")[0]) == ("before", "after", "id", "r")
 
 
 def record(sequence, name="r"):

@@ -119,15 +119,27 @@ def test_a_share_whose_parts_another_process_has_put_together_meanwhile_is_done(
     assert [each.name for each in parts_folder(output).iterdir()] == ["done.json"]
 
 
-def test_parts_of_other_settings_models_or_sequences_are_never_taken(model, sequences, tmp_path):
+def test_parts_of_other_settings_models_or_sequences_are_never_taken(model, sequences, tmp_path, capsys):
     output = tmp_path / "predictions.tsv"
     assert main(words(model, sequences, output, "--shard", "1/2")) == 0
+    assert "parts of another" not in capsys.readouterr().err
     changed = tmp_path / "new.fa"
     changed.write_text(sequences.read_text().replace(">r0", ">x0"))
     for source, more in ((changed, ()), (sequences, ("--threshold", "0.9"))):
         assert main(words(model, source, output, "--shard", "2/2", *more)) == 0
         assert not output.exists()
+        assert f"warning: {parts_folder(output)} holds parts of another input, model or settings too" in capsys.readouterr().err
     assert len(list(parts_folder(output).iterdir())) == 3
+
+
+def test_an_output_may_have_the_longest_name_there_is(model, sequences, undisturbed, tmp_path):
+    output = tmp_path / f"{'a' * 251}.tsv"
+    assert main(words(model, sequences, output)) == 0
+    assert output.read_bytes() == undisturbed
+    output.unlink()
+    for share in ("1/2", "2/2"):
+        assert main(words(model, sequences, output, "--shard", share)) == 0
+    assert output.read_bytes() == undisturbed
 
 
 def test_an_output_of_something_else_is_not_replaced_without_force(model, sequences, undisturbed, tmp_path, capsys):

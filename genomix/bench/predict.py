@@ -17,7 +17,8 @@ import torch
 
 from genomix.bench.generated import write_fasta
 from genomix.bench.given import require_readable_again
-from genomix.bundle import Bundle, load_bundle, new_model, require_device
+from genomix.bundle import Bundle, load_bundle, new_model
+from genomix.devices import require_device
 from genomix.formats import open_records
 from genomix.predict import predict
 from genomix.records import Prediction, SequenceRecord

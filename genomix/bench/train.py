@@ -20,11 +20,12 @@ from torch import nn
 
 from genomix.bench.equality import difference
 from genomix.bench.generated import two_classes
-from genomix.bundle import new_model, require_device
+from genomix.bundle import new_model
 from genomix.data.batches import Batch, TrainingBatches, collate, tokenize
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
 from genomix.data.store import Dataset
+from genomix.devices import require_device
 from genomix.nn.classifier import Classifier
 from genomix.settings import resolve
 from genomix.settings.run import RunSettings

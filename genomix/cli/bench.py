@@ -71,7 +71,7 @@ def ops(
     from genomix.bench.ops import OpsPlan, bench_ops, chosen_lengths, chosen_operators
     from genomix.bench.plot import draw
     from genomix.bench.tables import comparison_lines, ops_lines
-    from genomix.bundle import require_device
+    from genomix.devices import require_device
 
     if add and json is None:
         raise UsageError("--add needs --json FILE, the file to add to")

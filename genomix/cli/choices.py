@@ -29,6 +29,12 @@ class Form(StrEnum):
     jsonl = "jsonl"
 
 
+class Track(StrEnum):
+    tsv = "tsv"
+    csv = "csv"
+    bedgraph = "bedgraph"
+
+
 class Unknown(StrEnum):
     error = "error"
     drop = "drop"

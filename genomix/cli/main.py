@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 import genomix
-from genomix.cli import bench, data, demo, doctor, evaluate, models, plan, predict, preprocess, pretrain, train
+from genomix.cli import bench, data, demo, doctor, evaluate, explain, models, plan, predict, preprocess, pretrain, train
 from genomix.errors import GenomixError, InputMissing, OutOfMemory, UsageError, is_out_of_memory
 from genomix.outputs import CANNOT_WRITE, output_error
 from genomix.processes import leave
@@ -30,7 +30,7 @@ BUG = 1
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "plan", "models", "data", "bench", "doctor")
+COMMANDS = ("demo", "preprocess", "pretrain", "train", "evaluate", "predict", "explain", "plan", "models", "data", "bench", "doctor")
 """In the order in which a newcomer needs them."""
 
 _CommandLineError = typer.BadParameter.__mro__[1]
@@ -84,6 +84,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.command("plan")(plan.plan)
 app.add_typer(models.app, name="models", no_args_is_help=False)  # without a word it is wrong usage, one line like any other
 app.add_typer(data.app, name="data", no_args_is_help=False)
@@ -190,8 +191,9 @@ def _usage_error(error: Any) -> UsageError:
     option = getattr(error, "option_name", None)
     if option in {"-v", "--verbose", "-q", "--quiet", "--version"}:
         return UsageError(f"{option} stands before the command", hint="as in: " + path.replace("genomix", f"genomix {option}", 1))
-    if path == "genomix predict" and option == "--model":
-        return UsageError("predict has no option --model", hint="the model comes first: genomix predict MODEL SEQUENCES")
+    if path in {"genomix predict", "genomix explain"} and option == "--model":
+        command = path.removeprefix("genomix ")
+        return UsageError(f"{command} has no option --model", hint=f"the model comes first: {path} MODEL SEQUENCES")
     guesses = getattr(error, "possibilities", None) or []
     message = " ".join((error.message if guesses else error.format_message()).split())
     message, _, guess = message.replace(": Value error, ", ": ").partition(" Did you mean ")

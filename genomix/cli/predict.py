@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Form, Strand
+from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import say
 
 Sequences = Annotated[
@@ -61,7 +62,6 @@ def predict(
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
     from genomix.formats import GapWatch, open_records
-    from genomix.outputs import require_apart, require_free
     from genomix.predict import PredictTables
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import counted, write_predictions
@@ -75,14 +75,15 @@ def predict(
         "predict.max_ambiguous": max_ambiguous,
     }
     settings = resolve(PredictTables, config=config, assignments=assignments or (), options=options).predict
+    output = named(output)
     share = own_share(shard, output, sequences, split_fasta=split_fasta)
-    _require_sequences(model, sequences)
-    _require_plain(Path(output))
+    require_sequences(model, sequences)
+    require_plain(Path(output))
     _require_beside(Path(output), split_fasta)
     form = form or _form_meant(output)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
-        require_apart(place, [model, *sequences])
-        require_free(place, force=force or share is not None)  # a share looks itself whether the output is its own
+        # A share looks itself whether the output is its own.
+        require_free_and_apart(place, model, [*sequences, *([prior] if prior else [])], force=force or share is not None)
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     if share is not None:
@@ -99,37 +100,10 @@ def predict(
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
 
 
-def _require_sequences(model: str, sequences: list[str]) -> None:
-    """Raises InputMissing where an input can't be read, or is a dataset folder."""
-    from genomix.data.store import INFO_FILE
-    from genomix.errors import InputMissing
-    from genomix.formats import require_readable
-
-    for name in sequences:
-        if (Path(name) / INFO_FILE).is_file():
-            raise InputMissing(
-                "a dataset folder, expected sequence files",
-                where=name,
-                hint=f"genomix evaluate {model} {name} -o DIR predicts the records of its test split",
-            )
-    require_readable(sequences)
-
-
 def _form_meant(output: str) -> Form:
     """By the ending of the file's name: a program that opens `.csv` takes commas for granted."""
     ending = Path(output).suffix.lower().removeprefix(".")
     return Form(ending) if ending in {*Form} else Form.tsv
-
-
-def _require_plain(output: Path) -> None:
-    """Raises what says that no such file is written."""
-    from genomix.errors import UsageError
-    from genomix.formats import COMPRESSION_SUFFIXES
-    from genomix.outputs import require_file
-
-    require_file(output)  # standard output, "-", is neither
-    if output.suffix.lower() in COMPRESSION_SUFFIXES:
-        raise UsageError(f"{output}: predictions are written as plain text", hint=f"-o {output.with_suffix('')}, or -o - | gzip > {output}")
 
 
 def _require_beside(output: Path, folder: Path | None) -> None:

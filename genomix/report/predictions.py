@@ -1,10 +1,8 @@
 """Predictions as files: TSV, CSV or JSON lines, and one FASTA a predicted class."""
 
 import csv
-import hashlib
 import io
 import json
-import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 from urllib.parse import quote
 
-from genomix.outputs import atomic_file, atomic_folder
+from genomix.outputs import atomic_folder, output_text, shortened
 from genomix.ranks import ranks_of
 from genomix.records import Prediction, SequenceRecord
 from genomix.tables import number, table_line, table_writer
@@ -25,8 +23,6 @@ EXTRA_COLUMNS = ("labels", "novelty")
 
 _FASTA_WIDTH = 80
 _MOST_OPEN_FILES = 64
-_LONGEST_NAME = 200
-"""Letters of a class's file name, which systems end at 255; of a longer one the beginning and a hash."""
 _SPLIT_MARKER = "genomix-split.txt"
 
 
@@ -56,7 +52,7 @@ def write_predictions(
         OutputError: the files can't be written.
     """
     counts: Counter[str] = Counter()
-    with _output(output) as file, _class_files(split_fasta, force=force) as fasta:
+    with output_text(output) as file, _class_files(split_fasta, force=force) as fasta:
         write = row_writer(file, classes, form, extras)
         for record, prediction in predictions:
             write(prediction)
@@ -69,15 +65,6 @@ def write_predictions(
 def counted(counts: Counter[str]) -> str:
     """How many records ended with each status, for people."""
     return f"{sum(counts.values())} records: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-
-
-@contextmanager
-def _output(output: str) -> Iterator[IO[str]]:
-    if output == "-":
-        yield sys.stdout
-        return
-    with atomic_file(output) as file:
-        yield file
 
 
 def row_writer(
@@ -165,8 +152,7 @@ class _ClassFiles:
         name = quote(label, safe=" +,()'")
         if name.startswith("_"):  # those are our own names
             name = f"%5F{name[1:]}"
-        if len(name) > _LONGEST_NAME:
-            name = f"{name[: _LONGEST_NAME - 17]}-{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+        name = shortened(name)
         return self._folder / f"{name.replace('.', '%2E') if name.startswith('.') else name}.fasta"
 
     def _close_all(self) -> None:

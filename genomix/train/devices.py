@@ -13,7 +13,7 @@ from lightning_fabric.plugins.environments import ClusterEnvironment, LightningE
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from packaging.version import Version
 
-from genomix.bundle import require_device
+from genomix.devices import require_device
 from genomix.errors import SettingsError, UsageError
 from genomix.processes import Launched, Processes, launched
 from genomix.train import sharding

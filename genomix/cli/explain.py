@@ -1,0 +1,73 @@
+"""`genomix explain`."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genomix.cli.choices import Device, Strand, Track
+from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
+from genomix.cli.talk import say
+
+Sequences = Annotated[
+    list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
+]
+Format = Annotated[
+    Track | None,
+    typer.Option("--format", help="Columns between tabs or commas, or a track for genome browsers [as the output's name ends; else tsv]."),
+]
+Stretch = Annotated[int | None, typer.Option(help="Bases hidden at a time [a 64th of the record, at least 100].", metavar="BASES")]
+Label = Annotated[str | None, typer.Option(help="The class that is asked about [each record's most probable one].", metavar="CLASS")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; its [explain] and [predict] tables are read.", metavar="TOML")
+]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.token_budget=65536; may be repeated.")
+]
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="Model folder, or the run folder that it is in.", metavar="MODEL")],
+    sequences: Sequences,
+    *,
+    output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is stdout.")] = "-",
+    form: Format = None,
+    stretch: Stretch = None,
+    label: Label = None,
+    strand: Annotated[Strand | None, typer.Option(help="Which strands to read; default: as the model was trained.")] = None,
+    config: Config = None,
+    assignments: Assignments = None,
+    device: Annotated[Device, typer.Option(help="What to run on; auto takes an accelerator where there is one.")] = Device.auto,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that exists.")] = False,
+) -> None:
+    """Say which parts of a sequence its class rests on: what hiding each stretch of it costs.
+
+    Takes as long as predicting each record once for every stretch.
+    """
+    from genomix.bundle import load_bundle
+    from genomix.explain import ExplainTables
+    from genomix.explain import explain as explain_records
+    from genomix.formats import GapWatch, open_records
+    from genomix.report.explanations import write_explanations
+    from genomix.report.predictions import counted
+    from genomix.settings import resolve
+
+    settings = resolve(ExplainTables, config=config, assignments=assignments or (), options={"explain.stretch": stretch})
+    output = named(output)
+    require_sequences(model, sequences)
+    require_plain(Path(output))
+    form = form or _form_meant(output)
+    if output != "-":
+        require_free_and_apart(Path(output), model, sequences, force=force)
+    records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
+    bundle = load_bundle(model, device=device.value)
+    explanations = explain_records(bundle, records, settings, label=label, strand=strand.value if strand else None)
+    counts = write_explanations(explanations, output, form=form.value)
+    say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
+
+
+def _form_meant(output: str) -> Track:
+    """By the ending of the file's name."""
+    ending = Path(output).suffix.lower().removeprefix(".")
+    return Track.bedgraph if ending == "bg" else Track(ending) if ending in {*Track} else Track.tsv

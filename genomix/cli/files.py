@@ -1,0 +1,47 @@
+"""The files that `predict` and `explain` name, and what is refused of them before a model is read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+_STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
+
+def named(output: str) -> str:
+    """An output as the user names it; `-` for all names of stdout: where a job's log is behind it, a file would be put in the log's place."""
+    return "-" if output in _STDOUT else output
+
+
+def require_free_and_apart(output: Path, model: str, others: Iterable[str], *, force: bool) -> None:
+    """Raises OutputError for what exists, or is read: the model's files are, too."""
+    from genomix.bundle import model_folder
+    from genomix.outputs import require_apart, require_free
+
+    require_apart(output, [model, *model_folder(model).glob("*"), *others])
+    require_free(output, force=force)
+
+
+def require_sequences(model: str, sequences: list[str]) -> None:
+    """Raises InputMissing where an input can't be read, or is a dataset folder."""
+    from genomix.data.store import INFO_FILE
+    from genomix.errors import InputMissing
+    from genomix.formats import require_readable
+
+    for name in sequences:
+        if (Path(name) / INFO_FILE).is_file():
+            raise InputMissing(
+                "a dataset folder, expected sequence files",
+                where=name,
+                hint=f"genomix evaluate {model} {name} -o DIR predicts the records of its test split",
+            )
+    require_readable(sequences)
+
+
+def require_plain(output: Path) -> None:
+    """Raises what says that no such file is written."""
+    from genomix.errors import UsageError
+    from genomix.formats import COMPRESSION_SUFFIXES
+    from genomix.outputs import require_file
+
+    require_file(output)  # standard output, "-", is neither
+    if output.suffix.lower() in COMPRESSION_SUFFIXES:
+        raise UsageError(f"{output}: results are written as plain text", hint=f"-o {output.with_suffix('')}, or -o - | gzip > {output}")
