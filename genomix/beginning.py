@@ -56,12 +56,14 @@ def require_possible(sources: Sequence[str], settings: RunSettings, folder: Path
     """
     if resume and force:
         raise UsageError("--resume and --force exclude each other")
-    dataset_folder(sources)
+    ready, resumed = dataset_folder(sources), resume and (folder / SETTINGS_FILE).exists()
     require_sources(sources)
     labels = settings.data.labels
-    tables = [path for path in (labels.table, labels.intervals, labels.genome) if path is not None]
+    asked = (labels.table, labels.intervals, labels.genome)
+    # Where there is a dataset, the settings only remember what it was made of, and that may be gone.
+    tables = [] if ready or (resumed and not sources) else [path for path in asked if path is not None]
     require_readable(tables)
-    if resume and (folder / SETTINGS_FILE).exists():
+    if resumed:
         return
     named = [path for _, path in map(split_source, sources) if path != STDIN]
     require_apart(folder, [*named, *tables, *([settings.train.init] if settings.train.init else [])])

@@ -23,6 +23,7 @@ from genomix.errors import Interrupted, UsageError
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.checkpoint import load_newest
+from genomix.train.provenance import describe_run, write_provenance
 from genomix.train.settings import TrainSettings
 from genomix.train.state import save
 
@@ -281,6 +282,48 @@ def test_a_run_is_resumed_with_the_same_files_only_however_their_paths_are_writt
     assert main(["train", *again]) == 0, "the dataset is there: nobody need name its files"
     path.write_bytes(was)
     assert main(["train", *sources, *again]) == 0
+
+
+@pytest.fixture
+def stopped_at_once(monkeypatch):
+    """Runs end with 75 where their first update would be made."""
+
+    def stop(dataset, _tokenizer, _model, _settings, folder, **_):
+        write_provenance(folder, describe_run(dataset))
+        raise Interrupted("stopped before the first step")
+
+    monkeypatch.setattr("genomix.runs.train", stop)
+
+
+def table_and_sequences(folder):
+    """A FASTA file and a label table that knows all of its records but ten; one is too short."""
+    rng = random.Random(1)
+    names = [f"r{i}" for i in range(40)]
+    sequences = {name: random_sequence(rng, 120, gc=0.3 + 0.4 * (i % 2)) for i, name in enumerate(names)}
+    write_fasta(folder / "all.fa", sequences | {"short": "ACGT"})
+    (folder / "labels.tsv").write_text(
+        "id\tlabel\n" + "".join(f"{name}\t{'xy'[i % 2]}\n" for i, name in enumerate(names[:30])) + "short\tx\n"
+    )
+    return [str(folder / "all.fa"), "--labels", str(folder / "labels.tsv")]
+
+
+def test_a_label_table_that_is_gone_is_missed_only_where_it_would_be_read(stopped_at_once, tmp_path, capsys):
+    words, small = table_and_sequences(tmp_path), [*SMALL[:2], *SMALL[4:]]
+    of_files, dataset, of_dataset, again = (str(tmp_path / name) for name in ("files", "dataset", "run", "again"))
+    assert main(["train", *words, "-o", of_files, *SMALL]) == 75
+    assert main(["preprocess", *words, "-o", dataset, "--split", "stratified"]) == 0
+    (tmp_path / "labels.tsv").rename(tmp_path / "elsewhere.tsv")
+    assert main(["train", dataset, "-o", of_dataset, *small]) == 75
+    for command in (
+        ["-o", of_files, "--resume"],
+        ["-o", of_dataset, "--resume"],
+        [dataset, "-o", of_dataset, "--resume"],
+        [dataset, "-o", again, "--config", f"{of_dataset}/run.toml"],
+    ):
+        assert main(["train", *command]) == 75, capsys.readouterr().err
+    for command in (["-o", of_files, "--resume"], ["-o", str(tmp_path / "new"), *SMALL]):
+        assert main(["train", *words, *command]) == 66
+        assert "labels.tsv: no such file" in capsys.readouterr().err
 
 
 def test_what_can_be_read_once_is_not_compared_when_a_run_is_resumed(tmp_path):
