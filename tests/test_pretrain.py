@@ -469,6 +469,24 @@ def test_all_sequence_files_below_a_folder_are_read_whatever_its_sub_folders_are
     assert {entry["label"] for entry in info["sources"]} == {None}
 
 
+def test_the_labels_of_another_run_s_settings_leave_out_no_record(tmp_path, monkeypatch, capsys):
+    rng = random.Random(1)
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 300, gc=0.5) for i in range(20)})
+    table, settings = tmp_path / "labels.tsv", tmp_path / "labelled.toml"
+    table.write_text("id\tlabel\n" + "".join(f"r{i}\t{'xy'[i % 2]}\n" for i in range(12)))
+    settings.write_text(f'[data.labels]\ntable = "{table}"\n')
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, **__: PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
+    command = ["pretrain", str(fasta), *SMALL, "--config", str(settings)]
+    for name in ("with the table", "without it"):
+        assert main([*command, "-o", str(tmp_path / name)]) == 0, capsys.readouterr().err
+        counts = json.loads((tmp_path / name / "dataset" / "dataset.json").read_text())["counts"]
+        assert (counts["records"], counts["rejected"], counts["classes"]) == (20, {}, {})
+        assert "table" not in capsys.readouterr().err
+        table.unlink(missing_ok=True)
+    assert main([*command, "-o", str(tmp_path / name), "--resume"]) == 0
+
+
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):
     fasta = write_fasta(tmp_path / "a.fa", {"only": "ACGTTGCA" * 50})
     assert main(["pretrain", str(fasta), "-o", str(tmp_path / "run"), *SMALL]) == 0
