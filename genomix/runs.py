@@ -7,6 +7,7 @@ model/            the trained model                      evaluation/    of the t
 report.html       for people                             provenance.json
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lightning_fabric import Fabric
 
 from genomix.audit import audit_lines
 from genomix.beginning import SETTINGS_FILE, dataset_folder, require_new, settings_of
+from genomix.data.info import left_out_lines
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.same_sources import require_same_sources
 from genomix.data.splits import SPLITS
@@ -35,6 +37,8 @@ from genomix.train.run import RunResult, train
 from genomix.train.stopping import interrupted_with_hint, stopping_at_once
 
 DATASET_FOLDER = "dataset"
+
+_log = logging.getLogger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=RunSettings)
 
@@ -155,6 +159,9 @@ def _begin(
         dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
         require(dataset, settings)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
+    if ready is None:
+        for line in left_out_lines(dataset.info, f"{DATASET_FOLDER}/rejected.tsv"):
+            _log.info("%s", line)
 
 
 def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:

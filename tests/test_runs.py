@@ -326,6 +326,17 @@ def test_a_label_table_that_is_gone_is_missed_only_where_it_would_be_read(stoppe
         assert "labels.tsv: no such file" in capsys.readouterr().err
 
 
+def test_a_run_says_once_which_records_of_its_files_are_left_out(stopped_at_once, tmp_path, capsys):
+    words = table_and_sequences(tmp_path)
+    dataset, expected = tmp_path / "run" / "dataset", "left out: 10 no_label, 1 too_short (each with its reason in dataset/rejected.tsv)\n"
+    assert main(["train", *words, "-o", str(tmp_path / "run"), *SMALL]) == 75
+    assert capsys.readouterr().err.startswith(expected)
+    assert (dataset / "rejected.tsv").read_text().count("\n") == 12
+    for command in (["-o", str(tmp_path / "run"), "--resume"], [str(dataset), "-o", str(tmp_path / "other"), *SMALL[:2], *SMALL[4:]]):
+        assert main(["train", *command]) == 75
+        assert "left out" not in capsys.readouterr().err
+
+
 def test_what_can_be_read_once_is_not_compared_when_a_run_is_resumed(tmp_path):
     recorded = [
         {"path": "-", "label": "a", "bytes": None, "sha256": None},
