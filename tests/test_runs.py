@@ -355,8 +355,30 @@ def test_a_run_that_was_begun_with_a_dataset_is_not_resumed_with_files_or_anothe
     assert f"the run was begun with a dataset folder, {dataset}, and not with" in capsys.readouterr().err
     other = small_dataset(tmp_path / "other", seed=9)
     assert main(["train", str(other.folder), "-o", str(run_folder), *SMALL, "--resume"]) == 2
-    assert "holds other records" in capsys.readouterr().err
+    assert "other records than those of" in capsys.readouterr().err
     assert main(["train", str(dataset), "-o", str(run_folder), *SMALL, "--resume"]) == 0
+
+
+def test_a_run_of_a_dataset_is_resumed_with_the_options_that_it_was_begun_with(stopped_at_once, tmp_path, capsys):
+    dataset, run = small_dataset(tmp_path), ["-o", str(tmp_path / "run")]
+    options = ["--seed", "5", "--strand", "forward"]
+    assert main(["train", str(dataset.folder), *run, *SMALL[:2], *options]) == 75
+    for command in ([*run, *options], [*run, *options[:2]], [str(dataset.folder), *run, "--config", f"{run[1]}/run.toml", *options]):
+        assert main(["train", *command, "--resume"]) == 75, capsys.readouterr().err
+    assert main(["train", *run, "--seed", "6", "--resume"]) == 78
+    assert "train.seed is 6, and the run was begun with 5" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_a_dataset_of_other_records(stopped_at_once, tmp_path, capsys):
+    """There is no checkpoint yet that would say so; the dataset itself may have been moved."""
+    dataset, run = small_dataset(tmp_path).folder, tmp_path / "run"
+    assert main(["train", str(dataset), "-o", str(run), *SMALL[:2]]) == 75
+    again = ["-o", str(run), *SMALL[:2], "--resume"]
+    other = small_dataset(tmp_path / "other", seed=9).folder
+    assert main(["train", str(other), *again]) == 2
+    assert f"the run was begun with other records than those of {other}" in capsys.readouterr().err
+    moved = dataset.rename(tmp_path / "moved")
+    assert main(["train", str(moved), *again]) == 75
 
 
 def test_a_run_is_not_replaced_by_one_that_starts_from_it(sources, run_folder, capsys):
