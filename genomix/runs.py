@@ -223,7 +223,8 @@ def _require_same(settings: RunSettings, folder: Path) -> None:
 
 
 def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> PreprocessSettings:
-    """What a dataset that is there was made with; settings that only preprocessing reads must not be asked for in vain.
+    """What a dataset that is there was made with; settings that only preprocessing reads must not be asked for in vain. Of those that no one set but a file,
+    the usual ones are not asked for: a run.toml has all settings.
 
     Raises:
         UsageError: others are wanted.
@@ -236,12 +237,13 @@ def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> Preprocess
     settled = made.model_copy(
         update={"split": made.split.model_copy(update={"method": method}), "circular": info["circular"], "strand": info["strand"]}
     )
-    plain = PreprocessSettings()
-    seed, strand = plain.split.seed, plain.strand  # of the command's options these two are training's as well
+    seed, strand = settled.split.seed, settled.strand  # of the command's options these two are training's as well
     wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
-    was, now, usual = (flat(each.model_dump(mode="json")) for each in (settled, wanted, plain))
+    was, now, usual = (flat(each.model_dump(mode="json")) for each in (settled, wanted, PreprocessSettings()))
+    asked = flat(wanted.model_dump(mode="json", exclude_unset=True))
     for name, value in now.items():
-        if value not in (was[name], usual[name]):
+        meant = value is not None if name in asked else value != usual[name]
+        if meant and value != was[name]:
             raise UsageError(
                 f"{folder} was preprocessed with data.{name} {was[name]!r}, not {value!r}",
                 hint="preprocess again with it, or leave it out here",

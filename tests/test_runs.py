@@ -432,6 +432,27 @@ def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
     assert "was preprocessed with data.circular False, not True" in capsys.readouterr().err
 
 
+def test_what_a_dataset_is_not_may_not_be_asked_for_though_it_is_usual(stopped_at_once, tmp_path, capsys, monkeypatch):
+    dataset = str(small_dataset(tmp_path, min_length=70).folder)
+    said = "was preprocessed with data.cleaning.min_length 70, not 20"
+    for words in (["--min-length", "20"], ["--set", "data.cleaning.min_length=20"]):
+        assert main(["train", dataset, "-o", str(tmp_path / "run"), *SMALL[:2], *words]) == 2
+        assert said in capsys.readouterr().err
+    monkeypatch.setenv("GENOMIX_DATA_CLEANING_MIN_LENGTH", "20")
+    assert main(["train", dataset, "-o", str(tmp_path / "run"), *SMALL[:2]]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_settings_of_a_run_on_a_usual_dataset_train_on_another(stopped_at_once, tmp_path, capsys):
+    """A run.toml says everything: what it says beside others is no wish."""
+    dataset, usual = small_dataset(tmp_path, min_length=70).folder, small_dataset(tmp_path / "usual").folder
+    assert main(["train", str(usual), "-o", str(tmp_path / "first"), *SMALL[:2]]) == 75
+    again = ["--config", str(tmp_path / "first" / "run.toml"), "--min-length", "70", "--seed", "3", "--set", "data.circular=none"]
+    assert main(["train", str(dataset), "-o", str(tmp_path / "second"), *again]) == 75, capsys.readouterr().err
+    settings = tomllib.loads((tmp_path / "second" / "run.toml").read_text())
+    assert (settings["data"]["cleaning"]["min_length"], settings["train"]["seed"]) == (70, 3)
+
+
 def test_what_a_dataset_is_may_be_asked_for(tmp_path):
     assert main(["preprocess", *two_classes(tmp_path), "-o", str(tmp_path / "d")]) == 0
     options = ["--split", "cluster", *SMALL[4:], "--set", "train.steps=2"]

@@ -99,6 +99,19 @@ def test_places_are_laid_over_each_other_key_by_key(toml):
     assert run == Run(model=Model(channels=8), train=Train(learning_rate=1e-3, change=Change(mutation=0.1, rotate=True)))
 
 
+def test_what_the_environment_and_the_command_line_say_is_told_from_what_files_say(toml):
+    run = resolved(
+        preset=str(toml("[model]\nchannels = 8", "preset.toml")),
+        config=toml("[train]\nsteps = 2\nlimit = 7\n[train.change]\nrotate = true"),
+        environment={"GENOMIX_TRAIN_STEPS": "0"},
+        assignments=["train.change.mutation=0.0"],
+        options={"train.learning_rate": 1e-3, "train.device": None},
+    )
+    assert run.model_dump(exclude_unset=True) == {"train": {"steps": 0, "learning_rate": 1e-3, "change": {"mutation": 0.0}}}
+    assert (run.model.channels, run.train.limit, run.train.change.rotate) == (8, 7, True)
+    assert resolved().model_dump(exclude_unset=True) == {}
+
+
 def test_nothing_said_is_the_defaults():
     assert resolved() == Run()
     assert resolved(assignments=["train.change.rotate=true"]).train.change == Change(mutation=0.25, rotate=True)

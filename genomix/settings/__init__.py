@@ -40,7 +40,8 @@ def resolve(
     assignments: Sequence[str] = (),
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> SettingsT:
-    """The settings that hold, checked.
+    """The settings that hold, checked. Those that the environment or the command line sets are the set fields (`model_dump(exclude_unset=True)`): who writes
+    one there means it, while a file such as a run.toml has all of them.
 
     Args:
         model: the tables and their defaults.
@@ -57,17 +58,16 @@ def resolve(
     file = read_toml(config) if config else {}
     base = preset or environment.get("GENOMIX_PRESET") or named_preset(file, str(config)) or default_preset
     chosen: dict[Name, Setting] = {}
-    for setting in (
+    written = (
         *schema.defaults(),
         *(from_tables(load_preset(base), str(preset_path(base)), schema) if base else ()),
         *from_tables(file, str(config), schema),
-        *from_environment(environment, schema),
-        *from_assignments(assignments, schema),
-        *from_options(options, schema),
-    ):
+    )
+    said = (*from_environment(environment, schema), *from_assignments(assignments, schema), *from_options(options, schema))
+    for setting in (*written, *said):
         chosen.pop(setting.name, None)  # so that the dictionary's order is the order of strength
         chosen[setting.name] = setting
-    return _build(model, chosen, schema)
+    return _marked(_build(model, chosen, schema), [setting.name for setting in said])
 
 
 def to_toml(settings: BaseModel) -> str:
@@ -93,6 +93,15 @@ def _build(model: type[SettingsT], chosen: dict[Name, Setting], schema: Schema) 
         return model.model_validate(nest)
     except ValidationError as error:
         raise _refused(error, chosen) from error
+
+
+def _marked(settings: SettingsT, said: Sequence[Name]) -> SettingsT:
+    """The same settings, of which those named are the set fields."""
+    values = {
+        key: _marked(value, [name[1:] for name in said if name[0] == key]) if isinstance(value, BaseModel) else value
+        for key, value in settings
+    }
+    return settings.model_construct({name[0] for name in said}, **values)
 
 
 def _refused(error: ValidationError, chosen: dict[Name, Setting]) -> SettingsError:
