@@ -254,6 +254,22 @@ def test_who_names_the_preset(presets, toml):
     assert resolved().train.steps == 0
 
 
+def test_a_preset_that_a_file_says_all_of_is_warned_of(presets, toml, caplog):
+    path = toml("[train]\nsteps = 9")
+    assert resolved(preset="long", config=path).train.steps == 9
+    assert caplog.messages == [f"--preset long has no effect: {path} sets all that it says"]
+    caplog.clear()
+    for places in (
+        {"preset": "tiny", "config": toml("[train]\nsteps = 1", "same.toml")},
+        {"preset": "long", "config": toml("[train]\nlimit = 1", "other.toml")},
+        {"preset": "long", "assignments": ["train.steps=9"]},
+        {"default_preset": "long", "environment": {"GENOMIX_PRESET": "base"}, "config": path},
+        {"config": toml('preset = "long"\n[train]\nsteps = 9', "named.toml")},
+    ):
+        resolved(**places)
+    assert caplog.messages == []
+
+
 def test_a_preset_that_builds_on_another_is_refused(presets, toml):
     file = toml('preset = "base"\n[train]\nlimit = 7')
     for places in ({"preset": str(file)}, {"environment": {"GENOMIX_PRESET": str(file)}}):

@@ -8,6 +8,7 @@ The schema says what may be set: a pydantic model whose fields are tables, which
 an error that says where the name stands and which known name is nearest.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from genomix.settings.schema import Name, Schema, Setting
 from genomix.settings.sources import from_assignments, from_environment, from_options, from_tables, named_preset, read_toml
 
 __all__ = ["known_presets", "load_preset", "preset_path", "resolve", "to_toml"]
+
+_log = logging.getLogger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -58,16 +61,23 @@ def resolve(
     file = read_toml(config) if config else {}
     base = preset or environment.get("GENOMIX_PRESET") or named_preset(file, str(config)) or default_preset
     chosen: dict[Name, Setting] = {}
-    written = (
-        *schema.defaults(),
-        *(from_tables(load_preset(base), str(preset_path(base)), schema) if base else ()),
-        *from_tables(file, str(config), schema),
-    )
+    beneath = list(from_tables(load_preset(base), str(preset_path(base)), schema)) if base else []
+    over = list(from_tables(file, str(config), schema))
+    if preset:
+        _warn_without_effect(preset, beneath, over)
     said = (*from_environment(environment, schema), *from_assignments(assignments, schema), *from_options(options, schema))
-    for setting in (*written, *said):
+    for setting in (*schema.defaults(), *beneath, *over, *said):
         chosen.pop(setting.name, None)  # so that the dictionary's order is the order of strength
         chosen[setting.name] = setting
     return _marked(_build(model, chosen, schema), [setting.name for setting in said])
+
+
+def _warn_without_effect(preset: str, beneath: Sequence[Setting], over: Sequence[Setting]) -> None:
+    """Say that a preset was named in vain, where a file sets all of its settings, not all to the same values."""
+    file = {setting.name: setting.value for setting in over}
+    if any(setting.name not in file for setting in beneath) or all(file[setting.name] == setting.value for setting in beneath):
+        return
+    _log.warning("--preset %s has no effect: %s sets all that it says", preset, over[0].where)
 
 
 def to_toml(settings: BaseModel) -> str:
