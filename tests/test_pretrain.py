@@ -27,7 +27,7 @@ from genomix.data.holdout import pretraining_split
 from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
-from genomix.errors import Interrupted, SettingsError, UsageError
+from genomix.errors import Interrupted, OutOfMemory, SettingsError, UsageError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor, unlikely
 from genomix.settings import resolve
@@ -38,6 +38,7 @@ from genomix.train.body import Body, fitting_options, read_body, require_fitting
 from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
 from genomix.train.masked import MaskedBatches
+from genomix.train.memory import guard_memory
 from genomix.train.pretrain import PretrainResult, pretrain
 from genomix.train.run import train
 
@@ -391,6 +392,42 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path,
     one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "cut"))
     assert one.keys() == other.keys()
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def held_out_loss(dataset, folder, monkeypatch, *, most=10**9, budget=10**9):
+    """Of two updates; and the tokens of each batch of records held out, in a network that takes so many, where training takes so many."""
+    forward, sizes = Reconstructor.forward, []
+
+    def narrow(network, tokens, *others):
+        if not network.training:
+            sizes.append(tokens.numel())
+            if tokens.numel() > most:
+                raise MemoryError
+        return forward(network, tokens, *others)
+
+    def planned(*words):
+        guard = guard_memory(*words)
+        guard.batches.token_budget = min(guard.batches.token_budget, budget)
+        return guard
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reconstructor, "forward", narrow)
+        patched.setattr("genomix.train.run.guard_memory", planned)
+        result = run_pretraining(dataset, folder, steps=2)
+    return result.loss, sizes
+
+
+def test_records_held_out_are_read_in_parts_that_fit_to_the_same_loss(unlabelled, tmp_path, monkeypatch, caplog):
+    loss, whole = held_out_loss(unlabelled, tmp_path / "whole", monkeypatch)
+    planned, parts = held_out_loss(unlabelled, tmp_path / "planned", monkeypatch, budget=900)
+    assert max(parts) <= 900 < max(whole)
+    assert "out of memory" not in caplog.text
+    halved, tried = held_out_loss(unlabelled, tmp_path / "halved", monkeypatch, most=900)
+    assert sum(size > 900 for size in tried) == caplog.text.count("out of memory (MemoryError): token budget") < 3
+    assert abs(planned - loss) < 1e-5
+    assert abs(halved - loss) < 1e-5
+    with pytest.raises(OutOfMemory, match=r"validation: a single record of \d+ tokens does not fit in memory"):
+        held_out_loss(unlabelled, tmp_path / "none", monkeypatch, most=100)
 
 
 def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
