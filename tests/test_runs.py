@@ -473,8 +473,8 @@ def test_a_demo_that_is_stopped_says_what_goes_on_with_it(tmp_path, monkeypatch,
 
     for ended, code in ((stop, 75), (interrupt, 130)):
         monkeypatch.setattr("genomix.demo.run", ended)
-        assert main(["demo", "-o", str(tmp_path / "demo")]) == code
-        assert f"genomix train -o {tmp_path / 'demo'} --resume goes on" in capsys.readouterr().err
+        assert main(["demo", "-o", str(tmp_path / "my demo")]) == code
+        assert f"genomix train -o '{tmp_path / 'my demo'}' --resume goes on" in capsys.readouterr().err
 
 
 def test_the_demo_ends_as_the_readme_says(tmp_path, capsys):
