@@ -20,7 +20,6 @@ from genomix.data.augment import AugmentSettings
 from genomix.data.batches import Batch
 from genomix.data.masking import MaskingSettings
 from genomix.data.store import Dataset
-from genomix.errors import DataError
 from genomix.nn.classifier import ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
@@ -32,7 +31,7 @@ from genomix.train.loop import fit
 from genomix.train.masked import MaskedBatches, MaskedUpdate
 from genomix.train.memory import read_in_fitting_parts
 from genomix.train.provenance import begin_provenance, describe_run, training_summary, write_provenance
-from genomix.train.recipe import Recipe, decide
+from genomix.train.recipe import Recipe, decide, require_tokens
 from genomix.train.run import assemble
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Training, resume_from_checkpoint
@@ -145,13 +144,7 @@ def require_pretrainable(dataset: Dataset, tokenizer: TokenizerSettings, model: 
         DataError: a record is too short for a token.
         SettingsError: the model of `train.init` does not fit.
     """
-    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
-    if dataset.lengths[shortest] < k:
-        name = dataset.records["id"].iloc[shortest]
-        raise DataError(
-            f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
-            hint="a larger --min-length, or a smaller tokenizer.k",
-        )
+    require_tokens(dataset, tokenizer)
     if settings.init is not None:
         records = np.arange(len(dataset))
         require_fitting(read_body(settings.init), decide(dataset, records, tokenizer, model, settings).model, tokenizer)
