@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genomix.data.labels import LabelSettings
 from genomix.data.source_files import require_sources, split_source
 from genomix.data.store import INFO_FILE
 from genomix.errors import OutputError, UsageError
 from genomix.formats.opening import STDIN, require_readable
 from genomix.outputs import require_apart, require_free
 from genomix.settings import resolve
-from genomix.settings.run import RunSettings
+from genomix.settings.run import PretrainRunSettings, RunSettings
 
 SETTINGS_FILE = "run.toml"
 DEFAULT_PRESET = "base"
@@ -56,16 +57,29 @@ def require_possible(sources: Sequence[str], settings: RunSettings, folder: Path
     """
     if resume and force:
         raise UsageError("--resume and --force exclude each other")
-    dataset_folder(sources)
+    ready, resumed = dataset_folder(sources), resume and (folder / SETTINGS_FILE).exists()
     require_sources(sources)
     labels = settings.data.labels
-    tables = [path for path in (labels.table, labels.intervals, labels.genome) if path is not None]
+    asked = (labels.table, labels.intervals, labels.genome)
+    # Where there is a dataset, the settings only remember what it was made of, and that may be gone.
+    tables = [] if ready or (resumed and not sources) else [path for path in asked if path is not None]
     require_readable(tables)
-    if resume and (folder / SETTINGS_FILE).exists():
+    if resumed:
         return
     named = [path for _, path in map(split_source, sources) if path != STDIN]
     require_apart(folder, [*named, *tables, *([settings.train.init] if settings.train.init else [])])
     require_new(folder, force=force)
+
+
+def without_labels(sources: Sequence[str], settings: PretrainRunSettings) -> PretrainRunSettings:
+    """The settings of pretraining on these inputs. Labels, which the settings of a labelled run name, would leave out the records of files that have none.
+
+    Raises:
+        UsageError: a dataset folder is not alone.
+    """
+    if not sources or dataset_folder(sources) is not None:
+        return settings
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings()})})
 
 
 def require_new(folder: Path, *, force: bool) -> None:

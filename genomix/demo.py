@@ -1,5 +1,6 @@
 """The whole way on bundled data: train the `tiny` preset on contigs of four bacterial species, judge it on strains it never saw, classify their contigs."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def demo(folder: Path, *, force: bool = False) -> FinishedRun:
     """
     require_free(folder, force=force, marker=SETTINGS_FILE)
     settings = resolve(RunSettings, preset=PRESET, options={"data.labels.manifest": DATA}, environment={})
-    on = f"genomix train -o {folder} --resume goes on; genomix demo --force begins anew"
+    on = f"genomix train -o {shlex.quote(str(folder))} --resume goes on; genomix demo --force begins anew"
     try:
         finished = run([], settings, folder, force=force)
     except Interrupted as stopped:

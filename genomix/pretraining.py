@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genomix.beginning import DEFAULT_PRESET, dataset_folder
+from genomix.beginning import DEFAULT_PRESET, dataset_folder, without_labels
 from genomix.data.holdout import pretraining_split, require_method
 from genomix.data.source_files import find_source_files
 from genomix.data.store import Dataset
@@ -35,8 +35,8 @@ class FinishedPretraining:
 def pretrain_run(
     sources: Sequence[str], settings: PretrainRunSettings, folder: Path, *, resume: bool = False, force: bool = False
 ) -> FinishedPretraining:
-    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs and class folders are not used; of a folder
-    all sequence files below it are read.
+    """Pretrain on a dataset folder, or on sequence files, into a run folder. Labels of `NAME=file` pairs, class folders and the settings are not used; of a
+    folder all sequence files below it are read.
 
     Args:
         resume: go on with the run that is in `folder`, where there is one.
@@ -47,6 +47,7 @@ def pretrain_run(
         Interrupted: a signal asked to stop.
         GenomixError: as preprocessing and training raise.
     """
+    settings = without_labels(sources, settings)
     if sources and dataset_folder(sources) is None:
         sources = [file.path for file in find_source_files(sources, labelled=False)]
     opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)

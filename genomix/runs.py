@@ -7,6 +7,7 @@ model/            the trained model                      evaluation/    of the t
 report.html       for people                             provenance.json
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from lightning_fabric import Fabric
 
 from genomix.audit import audit_lines
 from genomix.beginning import SETTINGS_FILE, dataset_folder, require_new, settings_of
+from genomix.data.info import left_out_lines
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.same_sources import require_same_sources
 from genomix.data.splits import SPLITS
@@ -29,12 +31,14 @@ from genomix.settings import to_toml
 from genomix.settings.run import RunSettings
 from genomix.train.devices import launch, processes_of
 from genomix.train.history import read_history
-from genomix.train.provenance import begun_with
+from genomix.train.provenance import begun_digest, begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
 from genomix.train.stopping import interrupted_with_hint, stopping_at_once
 
 DATASET_FOLDER = "dataset"
+
+_log = logging.getLogger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=RunSettings)
 
@@ -99,19 +103,23 @@ def open_run(
     """
     if resume and force:
         raise UsageError("--resume and --force exclude each other")
-    if (ready := dataset_folder(sources)) is not None:
+    ready = dataset_folder(sources)
+    if ready is None and not sources and resume and (folder / SETTINGS_FILE).exists() and not (folder / DATASET_FOLDER).exists():
+        ready = begun_with(folder)
+    if ready is not None:
         settings = settings.model_copy(update={"data": _settings_of_dataset(ready, settings.data)})
     fabric = launch(settings.train)
 
     def begin() -> None:
         if resume and (folder / SETTINGS_FILE).exists():
             _require_same(settings, folder)
-            _require_same_files(sources, settings, folder)
+            if sources and ready is None:
+                _require_same_files(sources, settings, folder)
         else:
-            _begin(sources, settings, folder, require, force=force)
+            _begin(sources, ready, settings, folder, require, force=force)
 
     processes_of(fabric).from_first(begin)
-    return OpenedRun(fabric, _begun(sources, settings, folder), settings)
+    return OpenedRun(fabric, _begun(sources, ready, settings, folder), settings)
 
 
 def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, folder: Path) -> ReportInputs:
@@ -140,11 +148,16 @@ def _require_trainable(dataset: Dataset, settings: RunSettings) -> None:
 
 
 def _begin(
-    sources: Sequence[str], settings: SettingsT, folder: Path, require: Callable[[Dataset, SettingsT], None], *, force: bool
+    sources: Sequence[str],
+    ready: Path | None,
+    settings: SettingsT,
+    folder: Path,
+    require: Callable[[Dataset, SettingsT], None],
+    *,
+    force: bool,
 ) -> None:
-    """A new run folder with its settings and, where the data are sequence files, its dataset; an earlier run is replaced only when these are there."""
+    """A new run folder with its settings and, where no dataset is ready, the one of the sequence files; an earlier run is replaced only when these are there."""
     require_new(folder, force=force)
-    ready = dataset_folder(sources)
     if ready is None:
         files, settled = settle(sources, settings.data)
         read: list[str | Path] = [*input_paths(files, settled.labels)]
@@ -155,36 +168,44 @@ def _begin(
         dataset = Dataset.open(ready) if ready else preprocess(sources, settings.data, temporary / DATASET_FOLDER)
         require(dataset, settings)
         (temporary / SETTINGS_FILE).write_text(to_toml(settings), encoding="utf-8")
+    if ready is None:
+        for line in left_out_lines(dataset.info, f"{DATASET_FOLDER}/rejected.tsv"):
+            _log.info("%s", line)
 
 
-def _begun(sources: Sequence[str], settings: RunSettings, folder: Path) -> Dataset:
+def _begun(sources: Sequence[str], ready: Path | None, settings: RunSettings, folder: Path) -> Dataset:
     """The data of the run that is in `folder`, which must have been begun with these settings."""
     _require_same(settings, folder)
-    made, named = folder / DATASET_FOLDER, dataset_folder(sources)
-    dataset = Dataset.open(made if made.exists() else begun_with(folder, named))
-    if named is not None and made.exists():
-        _require_same_dataset(dataset, Dataset.open(named))
-    elif sources and named is None and not made.exists():
+    made = folder / DATASET_FOLDER
+    if made.exists():
+        dataset = Dataset.open(made)
+        if ready is not None:
+            _require_same_records(dataset.digest, Dataset.open(ready))
+        return dataset
+    if ready is None:
         raise UsageError(
-            f"the run was begun with a dataset folder, {dataset.folder}, and not with {sources[0]}",
+            f"the run was begun with a dataset folder, {begun_with(folder)}, and not with {sources[0]}",
             hint="leave the files out with --resume, or train into another folder",
         )
+    dataset = Dataset.open(ready)
+    _require_same_records(begun_digest(folder), dataset)
     return dataset
 
 
 def _require_same_files(sources: Sequence[str], settings: RunSettings, folder: Path) -> None:
     """Raises UsageError where a run that has made its own dataset is resumed with other files, or other labels for them. One process asks: it reads them."""
     made = folder / DATASET_FOLDER
-    if sources and made.exists() and dataset_folder(sources) is None:
+    if made.exists():
         files, settled = settle(sources, settings.data)
         require_same_sources(inputs(files, settled.labels), Dataset.open(made).info["sources"])
 
 
-def _require_same_dataset(dataset: Dataset, named: Dataset) -> None:
-    if named.digest != dataset.digest:
+def _require_same_records(digest: str | None, dataset: Dataset) -> None:
+    """Raises UsageError where a run is resumed with another dataset than the one of this digest, which it was begun with; None is not known."""
+    if digest not in (None, dataset.digest):
         raise UsageError(
-            f"the run was begun with {dataset.folder}, and {named.folder} holds other records",
-            hint="leave the folder out with --resume, or train into another one",
+            f"the run was begun with other records than those of {dataset.folder}",
+            hint="--resume with the dataset as it was then, or train into another folder",
         )
 
 
@@ -202,7 +223,8 @@ def _require_same(settings: RunSettings, folder: Path) -> None:
 
 
 def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> PreprocessSettings:
-    """What a dataset that is there was made with; settings that only preprocessing reads must not be asked for in vain.
+    """What a dataset that is there was made with; settings that only preprocessing reads must not be asked for in vain. Of those that no one set but a file,
+    the usual ones are not asked for: a run.toml has all settings.
 
     Raises:
         UsageError: others are wanted.
@@ -215,12 +237,13 @@ def _settings_of_dataset(folder: Path, wanted: PreprocessSettings) -> Preprocess
     settled = made.model_copy(
         update={"split": made.split.model_copy(update={"method": method}), "circular": info["circular"], "strand": info["strand"]}
     )
-    plain = PreprocessSettings()
-    seed, strand = plain.split.seed, plain.strand  # of the command's options these two are training's as well
+    seed, strand = settled.split.seed, settled.strand  # of the command's options these two are training's as well
     wanted = wanted.model_copy(update={"split": wanted.split.model_copy(update={"seed": seed}), "strand": strand})
-    was, now, usual = (flat(each.model_dump(mode="json")) for each in (settled, wanted, plain))
+    was, now, usual = (flat(each.model_dump(mode="json")) for each in (settled, wanted, PreprocessSettings()))
+    asked = flat(wanted.model_dump(mode="json", exclude_unset=True))
     for name, value in now.items():
-        if value not in (was[name], usual[name]):
+        meant = value is not None if name in asked else value != usual[name]
+        if meant and value != was[name]:
             raise UsageError(
                 f"{folder} was preprocessed with data.{name} {was[name]!r}, not {value!r}",
                 hint="preprocess again with it, or leave it out here",

@@ -318,7 +318,8 @@ def fitted(dataset, folder, **changes):
     """The state of a run after its last step; without what follows on it."""
     settings = SHORT.model_copy(update=changes)
     records = training_records(dataset, TOKENIZER)
-    training, _ = _prepare(launch(settings), dataset, records, decide(dataset, records, TOKENIZER, MODEL, settings), folder)
+    recipe = decide(dataset, records, TOKENIZER, MODEL, settings)
+    training, _ = _prepare(launch(settings), dataset, records, recipe, folder, factors=np.ones(len(dataset.classes)))
     with History(folder / "metrics.jsonl", step=0, steps=settings.steps) as history:
         loop.fit(training, None, history)
     return training.state()

@@ -27,7 +27,7 @@ from genomix.data.holdout import pretraining_split
 from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
-from genomix.errors import Interrupted, SettingsError, UsageError
+from genomix.errors import Interrupted, OutOfMemory, SettingsError, UsageError
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor, unlikely
 from genomix.settings import resolve
@@ -38,6 +38,7 @@ from genomix.train.body import Body, fitting_options, read_body, require_fitting
 from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
 from genomix.train.masked import MaskedBatches
+from genomix.train.memory import guard_memory
 from genomix.train.pretrain import PretrainResult, pretrain
 from genomix.train.run import train
 
@@ -393,6 +394,42 @@ def test_stopped_and_resumed_it_ends_with_the_same_weights(unlabelled, tmp_path,
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
+def held_out_loss(dataset, folder, monkeypatch, *, most=10**9, budget=10**9):
+    """Of two updates; and the tokens of each batch of records held out, in a network that takes so many, where training takes so many."""
+    forward, sizes = Reconstructor.forward, []
+
+    def narrow(network, tokens, *others):
+        if not network.training:
+            sizes.append(tokens.numel())
+            if tokens.numel() > most:
+                raise MemoryError
+        return forward(network, tokens, *others)
+
+    def planned(*words):
+        guard = guard_memory(*words)
+        guard.batches.token_budget = min(guard.batches.token_budget, budget)
+        return guard
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Reconstructor, "forward", narrow)
+        patched.setattr("genomix.train.run.guard_memory", planned)
+        result = run_pretraining(dataset, folder, steps=2)
+    return result.loss, sizes
+
+
+def test_records_held_out_are_read_in_parts_that_fit_to_the_same_loss(unlabelled, tmp_path, monkeypatch, caplog):
+    loss, whole = held_out_loss(unlabelled, tmp_path / "whole", monkeypatch)
+    planned, parts = held_out_loss(unlabelled, tmp_path / "planned", monkeypatch, budget=900)
+    assert max(parts) <= 900 < max(whole)
+    assert "out of memory" not in caplog.text
+    halved, tried = held_out_loss(unlabelled, tmp_path / "halved", monkeypatch, most=900)
+    assert sum(size > 900 for size in tried) == caplog.text.count("out of memory (MemoryError): token budget") < 3
+    assert abs(planned - loss) < 1e-5
+    assert abs(halved - loss) < 1e-5
+    with pytest.raises(OutOfMemory, match=r"validation: a single record of \d+ tokens does not fit in memory"):
+        held_out_loss(unlabelled, tmp_path / "none", monkeypatch, most=100)
+
+
 def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
     rng = random.Random(3)
     fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
@@ -467,6 +504,24 @@ def test_all_sequence_files_below_a_folder_are_read_whatever_its_sub_folders_are
     info = json.loads((tmp_path / "run" / "dataset" / "dataset.json").read_text())
     assert info["counts"]["records"] == 15
     assert {entry["label"] for entry in info["sources"]} == {None}
+
+
+def test_the_labels_of_another_run_s_settings_leave_out_no_record(tmp_path, monkeypatch, capsys):
+    rng = random.Random(1)
+    fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 300, gc=0.5) for i in range(20)})
+    table, settings = tmp_path / "labels.tsv", tmp_path / "labelled.toml"
+    table.write_text("id\tlabel\n" + "".join(f"r{i}\t{'xy'[i % 2]}\n" for i in range(12)))
+    settings.write_text(f'[data.labels]\ntable = "{table}"\n')
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, **__: PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
+    command = ["pretrain", str(fasta), *SMALL, "--config", str(settings)]
+    for name in ("with the table", "without it"):
+        assert main([*command, "-o", str(tmp_path / name)]) == 0, capsys.readouterr().err
+        counts = json.loads((tmp_path / name / "dataset" / "dataset.json").read_text())["counts"]
+        assert (counts["records"], counts["rejected"], counts["classes"]) == (20, {}, {})
+        assert "table" not in capsys.readouterr().err
+        table.unlink(missing_ok=True)
+    assert main([*command, "-o", str(tmp_path / name), "--resume"]) == 0
 
 
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):

@@ -23,6 +23,7 @@ from genomix.errors import Interrupted, UsageError
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.checkpoint import load_newest
+from genomix.train.provenance import describe_run, write_provenance
 from genomix.train.settings import TrainSettings
 from genomix.train.state import save
 
@@ -283,6 +284,59 @@ def test_a_run_is_resumed_with_the_same_files_only_however_their_paths_are_writt
     assert main(["train", *sources, *again]) == 0
 
 
+@pytest.fixture
+def stopped_at_once(monkeypatch):
+    """Runs end with 75 where their first update would be made."""
+
+    def stop(dataset, _tokenizer, _model, _settings, folder, **_):
+        write_provenance(folder, describe_run(dataset))
+        raise Interrupted("stopped before the first step")
+
+    monkeypatch.setattr("genomix.runs.train", stop)
+
+
+def table_and_sequences(folder):
+    """A FASTA file and a label table that knows all of its records but ten; one is too short."""
+    rng = random.Random(1)
+    names = [f"r{i}" for i in range(40)]
+    sequences = {name: random_sequence(rng, 120, gc=0.3 + 0.4 * (i % 2)) for i, name in enumerate(names)}
+    write_fasta(folder / "all.fa", sequences | {"short": "ACGT"})
+    (folder / "labels.tsv").write_text(
+        "id\tlabel\n" + "".join(f"{name}\t{'xy'[i % 2]}\n" for i, name in enumerate(names[:30])) + "short\tx\n"
+    )
+    return [str(folder / "all.fa"), "--labels", str(folder / "labels.tsv")]
+
+
+def test_a_label_table_that_is_gone_is_missed_only_where_it_would_be_read(stopped_at_once, tmp_path, capsys):
+    words, small = table_and_sequences(tmp_path), [*SMALL[:2], *SMALL[4:]]
+    of_files, dataset, of_dataset, again = (str(tmp_path / name) for name in ("files", "dataset", "run", "again"))
+    assert main(["train", *words, "-o", of_files, *SMALL]) == 75
+    assert main(["preprocess", *words, "-o", dataset, "--split", "stratified"]) == 0
+    (tmp_path / "labels.tsv").rename(tmp_path / "elsewhere.tsv")
+    assert main(["train", dataset, "-o", of_dataset, *small]) == 75
+    for command in (
+        ["-o", of_files, "--resume"],
+        ["-o", of_dataset, "--resume"],
+        [dataset, "-o", of_dataset, "--resume"],
+        [dataset, "-o", again, "--config", f"{of_dataset}/run.toml"],
+    ):
+        assert main(["train", *command]) == 75, capsys.readouterr().err
+    for command in (["-o", of_files, "--resume"], ["-o", str(tmp_path / "new"), *SMALL]):
+        assert main(["train", *words, *command]) == 66
+        assert "labels.tsv: no such file" in capsys.readouterr().err
+
+
+def test_a_run_says_once_which_records_of_its_files_are_left_out(stopped_at_once, tmp_path, capsys):
+    words = table_and_sequences(tmp_path)
+    dataset, expected = tmp_path / "run" / "dataset", "left out: 10 no_label, 1 too_short (each with its reason in dataset/rejected.tsv)\n"
+    assert main(["train", *words, "-o", str(tmp_path / "run"), *SMALL]) == 75
+    assert capsys.readouterr().err.startswith(expected)
+    assert (dataset / "rejected.tsv").read_text().count("\n") == 12
+    for command in (["-o", str(tmp_path / "run"), "--resume"], [str(dataset), "-o", str(tmp_path / "other"), *SMALL[:2], *SMALL[4:]]):
+        assert main(["train", *command]) == 75
+        assert "left out" not in capsys.readouterr().err
+
+
 def test_what_can_be_read_once_is_not_compared_when_a_run_is_resumed(tmp_path):
     recorded = [
         {"path": "-", "label": "a", "bytes": None, "sha256": None},
@@ -301,8 +355,30 @@ def test_a_run_that_was_begun_with_a_dataset_is_not_resumed_with_files_or_anothe
     assert f"the run was begun with a dataset folder, {dataset}, and not with" in capsys.readouterr().err
     other = small_dataset(tmp_path / "other", seed=9)
     assert main(["train", str(other.folder), "-o", str(run_folder), *SMALL, "--resume"]) == 2
-    assert "holds other records" in capsys.readouterr().err
+    assert "other records than those of" in capsys.readouterr().err
     assert main(["train", str(dataset), "-o", str(run_folder), *SMALL, "--resume"]) == 0
+
+
+def test_a_run_of_a_dataset_is_resumed_with_the_options_that_it_was_begun_with(stopped_at_once, tmp_path, capsys):
+    dataset, run = small_dataset(tmp_path), ["-o", str(tmp_path / "run")]
+    options = ["--seed", "5", "--strand", "forward"]
+    assert main(["train", str(dataset.folder), *run, *SMALL[:2], *options]) == 75
+    for command in ([*run, *options], [*run, *options[:2]], [str(dataset.folder), *run, "--config", f"{run[1]}/run.toml", *options]):
+        assert main(["train", *command, "--resume"]) == 75, capsys.readouterr().err
+    assert main(["train", *run, "--seed", "6", "--resume"]) == 78
+    assert "train.seed is 6, and the run was begun with 5" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_a_dataset_of_other_records(stopped_at_once, tmp_path, capsys):
+    """There is no checkpoint yet that would say so; the dataset itself may have been moved."""
+    dataset, run = small_dataset(tmp_path).folder, tmp_path / "run"
+    assert main(["train", str(dataset), "-o", str(run), *SMALL[:2]]) == 75
+    again = ["-o", str(run), *SMALL[:2], "--resume"]
+    other = small_dataset(tmp_path / "other", seed=9).folder
+    assert main(["train", str(other), *again]) == 2
+    assert f"the run was begun with other records than those of {other}" in capsys.readouterr().err
+    moved = dataset.rename(tmp_path / "moved")
+    assert main(["train", str(moved), *again]) == 75
 
 
 def test_a_run_is_not_replaced_by_one_that_starts_from_it(sources, run_folder, capsys):
@@ -356,6 +432,27 @@ def test_data_options_are_not_ignored_beside_a_dataset_folder(tmp_path, capsys):
     assert "was preprocessed with data.circular False, not True" in capsys.readouterr().err
 
 
+def test_what_a_dataset_is_not_may_not_be_asked_for_though_it_is_usual(stopped_at_once, tmp_path, capsys, monkeypatch):
+    dataset = str(small_dataset(tmp_path, min_length=70).folder)
+    said = "was preprocessed with data.cleaning.min_length 70, not 20"
+    for words in (["--min-length", "20"], ["--set", "data.cleaning.min_length=20"]):
+        assert main(["train", dataset, "-o", str(tmp_path / "run"), *SMALL[:2], *words]) == 2
+        assert said in capsys.readouterr().err
+    monkeypatch.setenv("GENOMIX_DATA_CLEANING_MIN_LENGTH", "20")
+    assert main(["train", dataset, "-o", str(tmp_path / "run"), *SMALL[:2]]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_settings_of_a_run_on_a_usual_dataset_train_on_another(stopped_at_once, tmp_path, capsys):
+    """A run.toml says everything: what it says beside others is no wish."""
+    dataset, usual = small_dataset(tmp_path, min_length=70).folder, small_dataset(tmp_path / "usual").folder
+    assert main(["train", str(usual), "-o", str(tmp_path / "first"), *SMALL[:2]]) == 75
+    again = ["--config", str(tmp_path / "first" / "run.toml"), "--min-length", "70", "--seed", "3", "--set", "data.circular=none"]
+    assert main(["train", str(dataset), "-o", str(tmp_path / "second"), *again]) == 75, capsys.readouterr().err
+    settings = tomllib.loads((tmp_path / "second" / "run.toml").read_text())
+    assert (settings["data"]["cleaning"]["min_length"], settings["train"]["seed"]) == (70, 3)
+
+
 def test_what_a_dataset_is_may_be_asked_for(tmp_path):
     assert main(["preprocess", *two_classes(tmp_path), "-o", str(tmp_path / "d")]) == 0
     options = ["--split", "cluster", *SMALL[4:], "--set", "train.steps=2"]
@@ -376,8 +473,8 @@ def test_a_demo_that_is_stopped_says_what_goes_on_with_it(tmp_path, monkeypatch,
 
     for ended, code in ((stop, 75), (interrupt, 130)):
         monkeypatch.setattr("genomix.demo.run", ended)
-        assert main(["demo", "-o", str(tmp_path / "demo")]) == code
-        assert f"genomix train -o {tmp_path / 'demo'} --resume goes on" in capsys.readouterr().err
+        assert main(["demo", "-o", str(tmp_path / "my demo")]) == code
+        assert f"genomix train -o '{tmp_path / 'my demo'}' --resume goes on" in capsys.readouterr().err
 
 
 def test_the_demo_ends_as_the_readme_says(tmp_path, capsys):

@@ -99,6 +99,19 @@ def test_places_are_laid_over_each_other_key_by_key(toml):
     assert run == Run(model=Model(channels=8), train=Train(learning_rate=1e-3, change=Change(mutation=0.1, rotate=True)))
 
 
+def test_what_the_environment_and_the_command_line_say_is_told_from_what_files_say(toml):
+    run = resolved(
+        preset=str(toml("[model]\nchannels = 8", "preset.toml")),
+        config=toml("[train]\nsteps = 2\nlimit = 7\n[train.change]\nrotate = true"),
+        environment={"GENOMIX_TRAIN_STEPS": "0"},
+        assignments=["train.change.mutation=0.0"],
+        options={"train.learning_rate": 1e-3, "train.device": None},
+    )
+    assert run.model_dump(exclude_unset=True) == {"train": {"steps": 0, "learning_rate": 1e-3, "change": {"mutation": 0.0}}}
+    assert (run.model.channels, run.train.limit, run.train.change.rotate) == (8, 7, True)
+    assert resolved().model_dump(exclude_unset=True) == {}
+
+
 def test_nothing_said_is_the_defaults():
     assert resolved() == Run()
     assert resolved(assignments=["train.change.rotate=true"]).train.change == Change(mutation=0.25, rotate=True)
@@ -239,6 +252,22 @@ def test_who_names_the_preset(presets, toml):
     del chosen["config"]
     assert resolved(**chosen).train.steps == 3
     assert resolved().train.steps == 0
+
+
+def test_a_preset_that_a_file_says_all_of_is_warned_of(presets, toml, caplog):
+    path = toml("[train]\nsteps = 9")
+    assert resolved(preset="long", config=path).train.steps == 9
+    assert caplog.messages == [f"--preset long has no effect: {path} sets all that it says"]
+    caplog.clear()
+    for places in (
+        {"preset": "tiny", "config": toml("[train]\nsteps = 1", "same.toml")},
+        {"preset": "long", "config": toml("[train]\nlimit = 1", "other.toml")},
+        {"preset": "long", "assignments": ["train.steps=9"]},
+        {"default_preset": "long", "environment": {"GENOMIX_PRESET": "base"}, "config": path},
+        {"config": toml('preset = "long"\n[train]\nsteps = 9', "named.toml")},
+    ):
+        resolved(**places)
+    assert caplog.messages == []
 
 
 def test_a_preset_that_builds_on_another_is_refused(presets, toml):

@@ -42,12 +42,13 @@ def pretrain(
 ) -> None:
     """Let a network learn from sequences without labels, by guessing hidden spans; train --init starts from what it learnt."""
     options = given.data_options(locals()) | running.training_options(locals())
-    from genomix.beginning import require_possible, resolve_run
+    from genomix.beginning import require_possible, resolve_run, without_labels
     from genomix.settings.run import PretrainRunSettings
 
     settings = resolve_run(
         output, model=PretrainRunSettings, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume
     )
+    settings = without_labels(sources or [], settings)
     require_possible(sources or [], settings, output, resume=resume, force=force)
     from genomix.pretraining import next_command, pretrain_run  # loads torch, so that it comes after what can be said without
 

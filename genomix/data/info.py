@@ -57,9 +57,7 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
     counts, split = info["counts"], info["split"]
     of_classes = f" of {len(counts['classes'])} classes" if counts["classes"] else " without labels (nothing can be trained on them)"
     lines = [f"{_counted(counts['records'], 'record')}{of_classes}, {_counted(counts['bases'], 'base')}"]
-    if counts["rejected"]:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["rejected"].items())
-        lines.append(f"left out: {reasons} (each with its reason in rejected.tsv)")
+    lines += left_out_lines(info)
     if split is not None:
         sizes = ", ".join(f"{name} {count:,}" for name, count in counts["splits"].items())
         lines.append(f"split by {split['method']}, seed {split['seed']}: {sizes}")
@@ -72,6 +70,16 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
         lines += [_held_out_line(name, figures) for name, figures in split["held_out"].items()]
         lines += split["notes"]
     return lines
+
+
+def left_out_lines(info: dict[str, Any], table: str = "rejected.tsv") -> list[str]:
+    """How many records were left out, by reason; none where none was.
+
+    Args:
+        table: where each one stands, for the reader.
+    """
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in info["counts"]["rejected"].items())
+    return [f"left out: {reasons} (each with its reason in {table})"] if reasons else []
 
 
 def _sketch_lines(split: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ The schema says what may be set: a pydantic model whose fields are tables, which
 an error that says where the name stands and which known name is nearest.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from genomix.settings.schema import Name, Schema, Setting
 from genomix.settings.sources import from_assignments, from_environment, from_options, from_tables, named_preset, read_toml
 
 __all__ = ["known_presets", "load_preset", "preset_path", "resolve", "to_toml"]
+
+_log = logging.getLogger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -40,7 +43,8 @@ def resolve(
     assignments: Sequence[str] = (),
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> SettingsT:
-    """The settings that hold, checked.
+    """The settings that hold, checked. Those that the environment or the command line sets are the set fields (`model_dump(exclude_unset=True)`): who writes
+    one there means it, while a file such as a run.toml has all of them.
 
     Args:
         model: the tables and their defaults.
@@ -57,17 +61,23 @@ def resolve(
     file = read_toml(config) if config else {}
     base = preset or environment.get("GENOMIX_PRESET") or named_preset(file, str(config)) or default_preset
     chosen: dict[Name, Setting] = {}
-    for setting in (
-        *schema.defaults(),
-        *(from_tables(load_preset(base), str(preset_path(base)), schema) if base else ()),
-        *from_tables(file, str(config), schema),
-        *from_environment(environment, schema),
-        *from_assignments(assignments, schema),
-        *from_options(options, schema),
-    ):
+    beneath = list(from_tables(load_preset(base), str(preset_path(base)), schema)) if base else []
+    over = list(from_tables(file, str(config), schema))
+    if preset:
+        _warn_without_effect(preset, beneath, over)
+    said = (*from_environment(environment, schema), *from_assignments(assignments, schema), *from_options(options, schema))
+    for setting in (*schema.defaults(), *beneath, *over, *said):
         chosen.pop(setting.name, None)  # so that the dictionary's order is the order of strength
         chosen[setting.name] = setting
-    return _build(model, chosen, schema)
+    return _marked(_build(model, chosen, schema), [setting.name for setting in said])
+
+
+def _warn_without_effect(preset: str, beneath: Sequence[Setting], over: Sequence[Setting]) -> None:
+    """Say that a preset was named in vain, where a file sets all of its settings, not all to the same values."""
+    file = {setting.name: setting.value for setting in over}
+    if any(setting.name not in file for setting in beneath) or all(file[setting.name] == setting.value for setting in beneath):
+        return
+    _log.warning("--preset %s has no effect: %s sets all that it says", preset, over[0].where)
 
 
 def to_toml(settings: BaseModel) -> str:
@@ -93,6 +103,15 @@ def _build(model: type[SettingsT], chosen: dict[Name, Setting], schema: Schema) 
         return model.model_validate(nest)
     except ValidationError as error:
         raise _refused(error, chosen) from error
+
+
+def _marked(settings: SettingsT, said: Sequence[Name]) -> SettingsT:
+    """The same settings, of which those named are the set fields."""
+    values = {
+        key: _marked(value, [name[1:] for name in said if name[0] == key]) if isinstance(value, BaseModel) else value
+        for key, value in settings
+    }
+    return settings.model_construct({name[0] for name in said}, **values)
 
 
 def _refused(error: ValidationError, chosen: dict[Name, Setting]) -> SettingsError:

@@ -4,12 +4,14 @@ Records meet only in the head, whose batch norm must see them together. So an up
 until the backward pass, or, where that is too much, only what goes into each stage of the network, from which the backward pass computes a part's activations
 again, part after part. (Records of pretraining do not meet, and what goes into its head is kept likewise.) Then memory is that of one part, which the
 token budget bounds, and the gradients are the same.
+
+What only reads records, as pretraining's validation does, goes on with smaller parts where memory runs out.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -25,6 +27,8 @@ from genomix.train.masked import MaskedBatches
 from genomix.train.settings import TrainSettings
 
 _log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
@@ -79,7 +83,7 @@ class MemoryGuard:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                said = str(error).partition("\n")[0] or type(error).__name__
+                said = _words(error)
             # Only here, where the error is gone and with it the graph that its traceback held, is the memory free again.
             for buffer, before in running:
                 buffer.copy_(before)
@@ -119,6 +123,39 @@ class MemoryGuard:
         how = "activations computed again in the backward pass" + ("" if alone else f", {now}")
         _log.warning("step %d ran out of memory (%s): it is tried again, with %s", step, said, how)
         return [piece for part in parts for piece in divided(part, self.batches.token_budget)]
+
+
+def read_in_fitting_parts(read: Callable[[Batch], Value], part: Batch, batches: TrainingBatches) -> list[Value]:
+    """What `read` gives for a part of an epoch of these batches, or for the same records in smaller parts where memory runs out.
+
+    It must not exchange anything with other processes. Then the batches' token budget is halved for what follows.
+
+    Raises:
+        OutOfMemory: one record does not fit.
+    """
+    waiting, found = [part], []
+    while waiting:
+        part, *waiting = waiting
+        try:
+            found.append(read(part))
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            said = _words(error)
+        if len(part.records) == 1:
+            raise shortage("validation", part.tokens.shape[1], said, fits=None)
+        before, batches.token_budget = batches.token_budget, min(batches.token_budget, part.tokens.numel()) // 2
+        _log.warning("out of memory (%s): token budget of validation %s, %s now", said, f"{before:,}", f"{batches.token_budget:,}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        waiting = [piece for each in (part, *waiting) for piece in divided(each, batches.token_budget)]
+    return found
+
+
+def _words(error: Exception) -> str:
+    """Of the system that ran out of memory."""
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def guard_memory(

@@ -17,9 +17,9 @@ import torch
 from lightning_fabric import Fabric
 
 from genomix.data.augment import AugmentSettings
+from genomix.data.batches import Batch
 from genomix.data.masking import MaskingSettings
 from genomix.data.store import Dataset
-from genomix.errors import DataError
 from genomix.nn.classifier import ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
@@ -29,8 +29,9 @@ from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import History
 from genomix.train.loop import fit
 from genomix.train.masked import MaskedBatches, MaskedUpdate
+from genomix.train.memory import read_in_fitting_parts
 from genomix.train.provenance import begin_provenance, describe_run, training_summary, write_provenance
-from genomix.train.recipe import Recipe, decide
+from genomix.train.recipe import Recipe, decide, require_tokens
 from genomix.train.run import assemble
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Training, resume_from_checkpoint
@@ -143,13 +144,7 @@ def require_pretrainable(dataset: Dataset, tokenizer: TokenizerSettings, model: 
         DataError: a record is too short for a token.
         SettingsError: the model of `train.init` does not fit.
     """
-    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
-    if dataset.lengths[shortest] < k:
-        name = dataset.records["id"].iloc[shortest]
-        raise DataError(
-            f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
-            hint="a larger --min-length, or a smaller tokenizer.k",
-        )
+    require_tokens(dataset, tokenizer)
     if settings.init is not None:
         records = np.arange(len(dataset))
         require_fitting(read_body(settings.init), decide(dataset, records, tokenizer, model, settings).model, tokenizer)
@@ -214,15 +209,20 @@ def _losses(training: Training, trial: MaskedBatches) -> np.ndarray:
     """Of the averaged network, summed over each record's hidden words: float64 [record]."""
     network, processes = training.average.module, training.processes
     assert isinstance(network, Reconstructor), "what pretraining trains"
+    trial.token_budget = min(trial.token_budget, training.batches.token_budget)  # which may have been lowered
+
+    def read(part: Batch) -> dict[int, float]:
+        moved = part.to(training.fabric.device)
+        losses = network(moved.tokens, moved.lengths, moved.circular, moved.labels)
+        return dict(zip(part.records, losses.tolist(), strict=True))
 
     def read_share() -> dict[int, float]:
         """Of every `world`-th update: the same sums that one process alone would make."""
         found: dict[int, float] = {}
         with torch.inference_mode():
             for part in (part for parts in islice(trial.epoch(0), processes.rank, None, processes.world) for part in parts):
-                moved = part.to(training.fabric.device)
-                losses = network(moved.tokens, moved.lengths, moved.circular, moved.labels)
-                found |= dict(zip(part.records, losses.tolist(), strict=True))
+                for losses in read_in_fitting_parts(read, part, trial):
+                    found |= losses
         return found
 
     found = {record: loss for share in processes.share(read_share) for record, loss in share.items()}

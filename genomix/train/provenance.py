@@ -64,6 +64,7 @@ def describe_run(dataset: Dataset) -> dict[str, Any]:
         "dataset_folder": str(dataset.folder.resolve()),
         "versions": {"genomix": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "dataset": {"dataset_sha256": dataset.digest},
     }
 
 
@@ -79,25 +80,32 @@ def write_provenance(folder: Path, content: dict[str, Any]) -> None:
         file.write("\n")
 
 
-def begun_with(folder: Path, named: Path | None = None) -> Path:
+def begun_with(folder: Path) -> Path:
     """The dataset folder that the run in `folder` was begun with.
 
-    Args:
-        named: by the user; what is taken when the run had not come so far as to write it down.
-
     Raises:
-        UsageError: neither is known.
+        UsageError: the run had not come so far as to write it down.
     """
-    path = folder / _FILE
-    if named is not None:
-        return named
-    if not path.exists():
+    content = _read(folder)
+    if content is None:
         raise UsageError(
             "the run stopped before it had read its data",
             where=str(folder),
             hint="give the data again: genomix train SOURCES -o DIR --resume",
         )
-    return Path(json.loads(path.read_text(encoding="utf-8"))["dataset_folder"])
+    return Path(content["dataset_folder"])
+
+
+def begun_digest(folder: Path) -> str | None:
+    """The digest of that dataset as it was then; None where the run had not come so far as to write it down."""
+    digest: str | None = (_read(folder) or {}).get("dataset", {}).get("dataset_sha256")
+    return digest
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    path = folder / _FILE
+    content: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return content
 
 
 def _evaluation(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,6 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
         DataError: there are none, they are of one class, or a record of the dataset is too short for a token.
     """
     records = dataset.indices("train")
-    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
     if not len(records):
         if dataset.info["split"] is not None:
             raise DataError(
@@ -122,13 +121,19 @@ def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarr
         raise DataError("no labelled records to train on", hint="give labels: NAME=file.fa, class folders, --labels, --label-regex")
     if len(np.unique(dataset.label_ids[records])) < 2:
         raise DataError("the training split has one class only; telling classes apart needs two")
+    require_tokens(dataset, tokenizer)
+    return records
+
+
+def require_tokens(dataset: Dataset, tokenizer: TokenizerSettings) -> None:
+    """Raises DataError where a record is too short for a token."""
+    shortest, k = int(dataset.lengths.argmin()), build_tokenizer(tokenizer).k
     if dataset.lengths[shortest] < k:
         name = dataset.records["id"].iloc[shortest]
         raise DataError(
             f"record {name!r} has {dataset.lengths[shortest]} bases, and a token has {k}",
             hint="a larger --min-length, or a smaller tokenizer.k",
         )
-    return records
 
 
 def require_trainable(dataset: Dataset, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> None:

@@ -86,7 +86,8 @@ def train(
     started = time.monotonic()
     records = training_records(dataset, tokenizer)
     recipe = decide(dataset, records, tokenizer, model, settings)
-    training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder, resume=resume)
+    weights = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
+    training, bundle = _prepare(fabric or launch(settings), dataset, records, recipe, folder, factors=weights, resume=resume)
     training.since = started
     if resume:
         resume_from_checkpoint(training)
@@ -100,7 +101,6 @@ def train(
         settings=_predicting(settings),
         processes=training.processes,
     )
-    weights = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
     validate = (lambda: _read_split(scorer, dataset, validation, weights)) if len(validation) else None
     begin_provenance(training, folder, dataset)
     with History(
@@ -112,12 +112,11 @@ def train(
 
 
 def _prepare(
-    fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path, *, resume: bool = False
+    fabric: Fabric, dataset: Dataset, records: np.ndarray, recipe: Recipe, folder: Path, *, factors: np.ndarray, resume: bool = False
 ) -> tuple[Training, Bundle]:
     settings, processes = recipe.training, processes_of(fabric)
     torch.manual_seed(settings.seed)
     model = new_model(recipe.model, recipe.tokenizer, len(dataset.classes))
-    factors = class_weights(dataset.label_ids[records], len(dataset.classes), settings.balance, settings.balance_limit)
 
     def begin() -> tuple[dict[str, Any], dict[str, str], torch.Tensor | None]:
         start = start_body(model, dataset, records, recipe.tokenizer, settings, strand=recipe.strand)
