@@ -5,18 +5,16 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from several_processes import run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
@@ -47,12 +45,11 @@ from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
 import sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from small_data import MODEL, TOKENIZER, TRAINING
 from genomix.data.store import Dataset
 from genomix.train.run import train
-train(Dataset.open(sys.argv[2]), TOKENIZER, MODEL, TRAINING, Path(sys.argv[3]), resume=True)
+train(Dataset.open(sys.argv[1]), TOKENIZER, MODEL, TRAINING, Path(sys.argv[2]), resume=True)
 """
 
 
@@ -152,18 +149,18 @@ def test_another_seed_has_other_weights(run_folder, dataset, tmp_path):
 
 @pytest.mark.parametrize("step", [13, 27])
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(step, run_folder, dataset, tmp_path):
-    tests = str(Path(__file__).parent)
-    command = [sys.executable, "-c", TRAIN_IN_A_PROCESS, tests, str(dataset.folder), str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    command = (TRAIN_IN_A_PROCESS, str(dataset.folder), str(tmp_path))
+    [process] = start(*command, world=1)
     log = tmp_path / "metrics.jsonl"
     deadline = time.monotonic() + 300
     while not (log.exists() and log.read_text().count('"step", ') >= step):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
+        time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    run_all(*command, world=1)
     assert_same_weights(weights(tmp_path), weights(run_folder))
     steps = [row["step"] for row in read_history(log) if row["event"] == "step"]
     assert steps == list(range(1, TRAINING.steps + 1))
