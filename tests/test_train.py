@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -311,22 +312,22 @@ def test_what_the_run_began_with_is_fitted_once_and_again_only_where_it_is_damag
 
 
 def test_a_run_that_is_done_resumes_to_the_same_model(run_folder, dataset, tmp_path):
-    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
-    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
-    assert_same_weights(weights(tmp_path), weights(run_folder))
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    train(dataset, TOKENIZER, MODEL, TRAINING, folder, resume=True)
+    assert_same_weights(weights(folder), weights(run_folder))
 
 
-def test_a_checkpoint_of_other_settings_is_refused(dataset, tmp_path):
-    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 10}), tmp_path)
-    with pytest.raises(DataError, match=r"belongs to other data or settings: train\.steps is 40, and was 10 when it was written"):
-        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+def test_a_checkpoint_of_other_settings_is_refused(run_folder, dataset, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    settings = TRAINING.model_copy(update={"steps": 50})
+    with pytest.raises(DataError, match=r"belongs to other data or settings: train\.steps is 50, and was 40 when it was written"):
+        train(dataset, TOKENIZER, MODEL, settings, folder, resume=True)
 
 
-def test_a_checkpoint_of_another_dataset_is_refused(dataset, tmp_path):
-    settings = TRAINING.model_copy(update={"steps": 10, "checks": False})
-    train(dataset, TOKENIZER, MODEL, settings, tmp_path / "run")
+def test_a_checkpoint_of_another_dataset_is_refused(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
     with pytest.raises(DataError, match=r"belongs to other data or settings: the dataset is [0-9a-f]{64}, and was [0-9a-f]{64} when"):
-        train(small_dataset(tmp_path, seed=1), TOKENIZER, MODEL, settings, tmp_path / "run", resume=True)
+        train(small_dataset(tmp_path, seed=1), TOKENIZER, MODEL, TRAINING, folder, resume=True)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):
