@@ -4,12 +4,15 @@ They are forked from a process that has loaded the libraries, once for all tests
 begins with a fresh interpreter is tested in test_cli.py, test_pipelines.py, test_slurm.py and where test_runs.py trains with `--devices 2`.
 """
 
+import atexit
 import multiprocessing
 import os
+import shutil
 import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -38,8 +41,9 @@ class Forked:
     """`python -c code words`, with what a test asks of a `subprocess.Popen`."""
 
     def __init__(self, code: str, words: Sequence[str], surroundings: dict[str, str]) -> None:
-        self.said = tuple(Path(tempfile.mkstemp(suffix=suffix)[1]) for suffix in (".out", ".err"))
-        self.process = FORKING.Process(target=_become, args=(code, words, surroundings, self.said))
+        folder = Path(tempfile.mkdtemp(dir=_folder()))
+        self.said = (folder / "out", folder / "err")
+        self.process = FORKING.Process(target=_become, args=(code, words, surroundings, self.said), daemon=True)
         self.process.start()
 
     @property
@@ -64,14 +68,22 @@ class Forked:
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         self.wait(timeout)
-        out, err = (path.read_text(encoding="utf-8") for path in self.said)
+        out, err = (path.read_text(encoding="utf-8") if path.exists() else "" for path in self.said)
         return out, err
+
+
+@cache
+def _folder() -> Path:
+    """Where the processes of this session write what they say."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _become(code: str, words: Sequence[str], surroundings: dict[str, str], said: Sequence[Path]) -> None:
     """In the process that was forked: what the interpreter would do that is started with `-c code words`."""
     for number, path in enumerate(said, start=1):
-        file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
     sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
