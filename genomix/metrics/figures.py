@@ -61,10 +61,13 @@ def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
 
 
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The headline figure alone, for choices between many models."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels, probabilities.argmax(axis=1), labels=np.unique(labels), average="macro", zero_division=0))
+    """The headline figure alone, for choices between many models: counted here, as scikit-learn's checks of its arguments take a hundred times as long."""
+    predicted = probabilities.argmax(axis=1)
+    hits, support, called = (
+        np.bincount(each, minlength=probabilities.shape[1]) for each in (labels[predicted == labels], labels, predicted)
+    )
+    present = support > 0
+    return float((2 * hits[present] / (support + called)[present]).mean())
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
