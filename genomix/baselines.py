@@ -33,7 +33,7 @@ from genomix.data.frequencies import distinct_frequencies
 from genomix.data.leaks import nearest_training
 from genomix.data.store import Dataset
 from genomix.errors import DataError
-from genomix.metrics import headline
+from genomix.metrics import log_loss, macro_f1
 from genomix.traits import Splines, gc_content, length_and_gc, log_length
 
 _log = logging.getLogger(__name__)
@@ -189,8 +189,8 @@ def _fit(name: str, features: Features, dataset: Dataset, train: np.ndarray, val
     unseen, truth = scaler.transform(features(dataset, validation)), dataset.label_ids[validation]
 
     def quality(model: LogisticRegression) -> tuple[float, float]:
-        figures = headline(truth, _of_all_classes(model, unseen, class_count))
-        return figures["macro_f1"], -figures["log_loss"]
+        probabilities = _of_all_classes(model, unseen, class_count)
+        return macro_f1(truth, probabilities), -log_loss(truth, probabilities)
 
     labels = dataset.label_ids[train]
     models = chain.from_iterable(regularised(table, labels, STRENGTHS, weights) for weights in _weightings(labels, class_count))

@@ -247,7 +247,7 @@ def test_long_records_of_few_different_k_mers_are_compared_on_the_finer_level(tm
     assert np.bincount(clusters).max() == 3
 
 
-@pytest.mark.parametrize("span", [64, 1 << 22])
+@pytest.mark.parametrize("span", [640, 1 << 22])  # of records of 10,000 bases
 def test_the_finer_sketches_are_the_same_however_few_bases_are_read_at_a_time(tmp_path, monkeypatch, few_different, span):
     whole = sketched(tmp_path, few_different).fine
     monkeypatch.setattr(sketches, "_SPAN_BASES", span)
@@ -305,7 +305,7 @@ def test_a_piece_is_in_the_cluster_of_its_whole(tmp_path):
     assert find_clusters(sketched(tmp_path, [whole, whole[20_000:21_000]]), 0.99).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("span", [64, 1 << 22])
+@pytest.mark.parametrize("span", [640, 1 << 22])  # of records of 10,000 bases
 def test_sketches_are_the_sets_of_small_hashes(tmp_path, monkeypatch, records, span):
     monkeypatch.setattr(sketches, "_SPAN_BASES", span)
     made = sketched(tmp_path, records, gaps={3, 9})

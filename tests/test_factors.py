@@ -2,11 +2,10 @@
 
 import os
 import platform
-import subprocess
-import sys
 
 import pytest
 import torch
+from several_processes import finish, run_all, start
 from torch.nn import functional as F
 
 from genomix.native import SWITCH, compiler, portable
@@ -257,33 +256,32 @@ def test_the_library_leaves_the_processor_as_it_was():
 
 
 @pytest.mark.usefixtures("compiled_factor")
-def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path):
+def test_processes_that_compile_at_once_do_not_disturb_each_other(tmp_path, monkeypatch):
     code = "from genomix.native import portable; from genomix.nn.ops.native import compiled; portable.fitting = lambda _: None; print(compiled.library()._name)"
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    said = {process.communicate()[0] for process in started}
-    assert [process.returncode for process in started] == [0, 0, 0]
-    assert len(said) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ended = finish([each for _ in range(3) for each in start(code, world=1)])
+    assert [returncode for returncode, _, _ in ended] == [0, 0, 0]
+    assert len({said for _, said, _ in ended}) == 1
     [kept] = tmp_path.rglob("*factor*")
     assert kept.suffix == ".so"
 
 
 @pytest.mark.usefixtures("compiled_factor")
 @pytest.mark.parametrize("size", [0, 5_000])
-def test_a_cached_library_that_was_cut_short_is_made_again(size, tmp_path):
+def test_a_cached_library_that_was_cut_short_is_made_again(size, tmp_path, monkeypatch):
     """To load it would end the process, or leave its work to plain torch for good."""
     code = "from genomix.native import portable; from genomix.nn.ops.native import compiled; portable.fitting = lambda _: None; print(compiled.library().lanes())"
-    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run_all(code, world=1)
     [kept] = tmp_path.rglob("*factor*")
     whole = kept.read_bytes()
     os.truncate(kept, size)
-    again = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    assert int(again.stdout) > 0
+    [(returncode, said, _)] = finish(start(code, world=1))
+    assert (returncode, int(said) > 0) == (0, True)
     [kept] = tmp_path.rglob("*factor*")
     assert kept.read_bytes() == whole
     made = kept.stat().st_mtime_ns
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    run_all(code, world=1)
     assert kept.stat().st_mtime_ns == made
 
 

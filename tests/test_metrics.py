@@ -22,6 +22,7 @@ from genomix.metrics import (
 )
 from genomix.metrics.bootstrap import effective_units, fewest_units, interval
 from genomix.metrics.calibration import error_by_chance
+from genomix.metrics.figures import _calibration_error
 from genomix.metrics.weighted import Judged
 
 
@@ -252,7 +253,7 @@ class TestErrorByChance:
         found = error_by_chance(probabilities, confidence=0.95)
         assert found["mean"] == pytest.approx(mean, rel=0.3)
         right = random.random((200, records)) < top
-        errors = [headline(np.where(row, calls, (calls + 1) % 3), probabilities)["ece"] for row in right]
+        errors = [_calibration_error(reliability(np.where(row, calls, (calls + 1) % 3), probabilities)) for row in right]
         assert np.mean(errors) == pytest.approx(found["mean"], rel=0.1)
         assert 0.85 < np.mean(np.array(errors) <= found["high"]) <= 1
 

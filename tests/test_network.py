@@ -88,12 +88,11 @@ def dense_factor(weights, offsets, n, *, circular):
     """W_m [n, n] from the perceptron's output [n, links]."""
     matrix = torch.zeros(n, n, dtype=weights.dtype)
     for link, offset in enumerate(offsets):
-        for i in range(n):
-            j = (i + offset) % n if circular else i + offset
-            if abs(offset) < n and 0 <= j < n:
-                unit = torch.zeros(n, n, dtype=weights.dtype)
-                unit[i, j] = 1
-                matrix = matrix + weights[i, link] * unit
+        targets = [((i + offset) % n if circular else i + offset) for i in range(n)]
+        cells = [(i, j) for i, j in enumerate(targets) if abs(offset) < n and 0 <= j < n]
+        if cells:
+            rows, columns = torch.tensor(cells).T
+            matrix = matrix.index_put((rows, columns), weights[rows, link], accumulate=True)  # W[i, j] + w[i, link]
     return matrix
 
 

@@ -182,8 +182,9 @@ def test_an_update_holds_the_graphs_of_all_parts_unless_it_recomputes():
 
 
 @pytest.mark.parametrize("k", [5, 6])
-def test_what_looking_at_k_mers_takes_is_known(k, tmp_path):
+def test_what_looking_at_k_mers_takes_is_known(k, tmp_path, monkeypatch):
     """What numpy takes for it, traced; the rest of a process is in the plan by its measured base."""
+    monkeypatch.setattr("genomix.train.composition.STRENGTHS", (1e-2, 1e-1))  # more take longer, and hardly more memory
     dataset = small_dataset(tmp_path, records=600)
     records = dataset.indices("train")
     tokenizer = TokenizerSettings(k=k, stride=1)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from several_processes import COMMAND, run_all, start
 from small_data import random_sequence, small_dataset, two_classes, write_fasta
 
 from genomix.cli import choices
@@ -32,7 +33,6 @@ SMALL = [
     *("--set", "tokenizer.k=3", "--set", "model.embedding=16", "--set", "model.channels=8", "--set", "model.pooled=16"),
     *("--set", "model.patch=3", "--set", "train.steps=40", "--set", "train.checkpoint_steps=10", "--set", "train.validations=4"),
 ]
-RUN = [sys.executable, "-c", "from genomix.cli.main import run; run()"]
 
 
 @pytest.fixture(scope="module")
@@ -127,16 +127,17 @@ def test_several_seeds_on_one_dataset(tmp_path):
 @pytest.mark.parametrize("words", [[], "same"], ids=["with nothing repeated", "with the same command"])
 def test_killed_and_resumed_by_the_command_it_ends_with_the_same_weights(words, sources, run_folder, tmp_path):
     folder = tmp_path / "run"
-    command = [*RUN, "train", *sources, "-o", str(folder), *SMALL]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    command = ["train", *sources, "-o", str(folder), *SMALL]
+    [process] = start(COMMAND, *command, world=1)
     log, deadline = folder / "metrics.jsonl", time.monotonic() + 300
     while not (log.exists() and log.read_text().count('"step", ') >= 14):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
+        time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    again = command if words == "same" else [*RUN, "train", "-o", str(folder)]
-    subprocess.run([*again, "--resume"], check=True, capture_output=True)
+    again = command if words == "same" else ["train", "-o", str(folder)]
+    run_all(COMMAND, *again, "--resume", world=1)
     assert all(torch.equal(tensor, weights(run_folder)[name]) for name, tensor in weights(folder).items())
 
 
@@ -193,15 +194,15 @@ def test_ctrl_c_says_how_to_go_on_and_so_does_the_next_try(sources, tmp_path, mo
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminated_run_says_how_to_go_on(number, sources, tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen([*RUN, "train", *sources, "-o", str(folder), *SMALL, "--set", "train.steps=100000"], stderr=subprocess.PIPE)
+    [process] = start(COMMAND, "train", *sources, "-o", str(folder), *SMALL, "--set", "train.steps=100000", world=1)
     deadline = time.monotonic() + 300
     while not (folder / "metrics.jsonl").exists() or not (folder / "metrics.jsonl").read_text():
         assert time.monotonic() < deadline
-        time.sleep(0.1)
+        time.sleep(0.01)
     process.send_signal(number)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 75
-    assert b"state saved\n  hint: the same command with --resume goes on" in err
+    assert "state saved\n  hint: the same command with --resume goes on" in err
     assert list((folder / "checkpoints").iterdir())
 
 

@@ -4,19 +4,18 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from several_processes import run_all, start
 from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
 
 from genomix.bundle import load_bundle
@@ -47,12 +46,11 @@ from genomix.train.update import smoothed_loss
 
 TRAIN_IN_A_PROCESS = """
 import sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from small_data import MODEL, TOKENIZER, TRAINING
 from genomix.data.store import Dataset
 from genomix.train.run import train
-train(Dataset.open(sys.argv[2]), TOKENIZER, MODEL, TRAINING, Path(sys.argv[3]), resume=True)
+train(Dataset.open(sys.argv[1]), TOKENIZER, MODEL, TRAINING, Path(sys.argv[2]), resume=True)
 """
 
 
@@ -152,18 +150,18 @@ def test_another_seed_has_other_weights(run_folder, dataset, tmp_path):
 
 @pytest.mark.parametrize("step", [13, 27])
 def test_killed_at_any_step_and_resumed_it_ends_with_the_same_weights(step, run_folder, dataset, tmp_path):
-    tests = str(Path(__file__).parent)
-    command = [sys.executable, "-c", TRAIN_IN_A_PROCESS, tests, str(dataset.folder), str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    command = (TRAIN_IN_A_PROCESS, str(dataset.folder), str(tmp_path))
+    [process] = start(*command, world=1)
     log = tmp_path / "metrics.jsonl"
     deadline = time.monotonic() + 300
     while not (log.exists() and log.read_text().count('"step", ') >= step):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
+        time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    run_all(*command, world=1)
     assert_same_weights(weights(tmp_path), weights(run_folder))
     steps = [row["step"] for row in read_history(log) if row["event"] == "step"]
     assert steps == list(range(1, TRAINING.steps + 1))
@@ -314,22 +312,22 @@ def test_what_the_run_began_with_is_fitted_once_and_again_only_where_it_is_damag
 
 
 def test_a_run_that_is_done_resumes_to_the_same_model(run_folder, dataset, tmp_path):
-    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path)
-    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
-    assert_same_weights(weights(tmp_path), weights(run_folder))
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    train(dataset, TOKENIZER, MODEL, TRAINING, folder, resume=True)
+    assert_same_weights(weights(folder), weights(run_folder))
 
 
-def test_a_checkpoint_of_other_settings_is_refused(dataset, tmp_path):
-    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 10}), tmp_path)
-    with pytest.raises(DataError, match=r"belongs to other data or settings: train\.steps is 40, and was 10 when it was written"):
-        train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path, resume=True)
+def test_a_checkpoint_of_other_settings_is_refused(run_folder, dataset, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    settings = TRAINING.model_copy(update={"steps": 50})
+    with pytest.raises(DataError, match=r"belongs to other data or settings: train\.steps is 50, and was 40 when it was written"):
+        train(dataset, TOKENIZER, MODEL, settings, folder, resume=True)
 
 
-def test_a_checkpoint_of_another_dataset_is_refused(dataset, tmp_path):
-    settings = TRAINING.model_copy(update={"steps": 10, "checks": False})
-    train(dataset, TOKENIZER, MODEL, settings, tmp_path / "run")
+def test_a_checkpoint_of_another_dataset_is_refused(run_folder, tmp_path):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
     with pytest.raises(DataError, match=r"belongs to other data or settings: the dataset is [0-9a-f]{64}, and was [0-9a-f]{64} when"):
-        train(small_dataset(tmp_path, seed=1), TOKENIZER, MODEL, settings, tmp_path / "run", resume=True)
+        train(small_dataset(tmp_path, seed=1), TOKENIZER, MODEL, TRAINING, folder, resume=True)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, caplog):

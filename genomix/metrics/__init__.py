@@ -6,7 +6,7 @@ Arrays in, plain numbers out; no file, no network. A figure that is not defined 
 from genomix.metrics.bootstrap import bootstrap_intervals, paired_gain
 from genomix.metrics.by_similarity import accuracy_by_similarity
 from genomix.metrics.comparison import BASELINE_TITLES, FIGURE_TITLES, GAIN_METRIC, SHORT_TITLES, compare, summary_lines
-from genomix.metrics.figures import FIGURES, confusion, headline, per_class, reliability
+from genomix.metrics.figures import FIGURES, confusion, headline, log_loss, macro_f1, per_class, reliability
 
 __all__ = [
     "BASELINE_TITLES",
@@ -19,6 +19,8 @@ __all__ = [
     "compare",
     "confusion",
     "headline",
+    "log_loss",
+    "macro_f1",
     "paired_gain",
     "per_class",
     "reliability",

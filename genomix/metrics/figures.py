@@ -50,14 +50,29 @@ def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
         "accuracy": float(scikit.accuracy_score(labels, predicted)),
         # balanced_accuracy_score is the same number, but warns when a class is predicted that has no record.
         "balanced_accuracy": float(scikit.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)),
-        "macro_f1": float(scikit.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)),
+        "macro_f1": macro_f1(labels, probabilities),
         "mcc": float(scikit.matthews_corrcoef(labels, predicted)) if len(present) > 1 else None,
         "roc_auc": _mean_score(scikit.roc_auc_score, labels, probabilities, ranked),
         "average_precision": _mean_score(scikit.average_precision_score, labels, probabilities, ranked),
-        "log_loss": float(surprises(labels, probabilities).mean()),
+        "log_loss": log_loss(labels, probabilities),
         "ece": _calibration_error(reliability(labels, probabilities)),
         "records": len(labels),
     }
+
+
+def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The headline figure alone, for choices between many models: counted here, as scikit-learn's checks of its arguments take a hundred times as long."""
+    predicted = probabilities.argmax(axis=1)
+    hits, support, called = (
+        np.bincount(each, minlength=probabilities.shape[1]) for each in (labels[predicted == labels], labels, predicted)
+    )
+    present = support > 0
+    return float((2 * hits[present] / (support + called)[present]).mean())
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The headline figure alone, for choices between many models."""
+    return float(surprises(labels, probabilities).mean())
 
 
 def per_class(labels: np.ndarray, probabilities: np.ndarray, classes: tuple[str, ...]) -> list[dict]:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Starts a SLURM of one node on this machine, as root on Debian or Ubuntu, and prints the path of its slurm.conf: export that as SLURM_CONF and the tests
-# marked `slurm` run. Packages that are missing are installed. `stop.sh` ends it.
+# marked `slurm` run. Packages that are missing are installed. `stop.sh` ends it. A job that was requeued is looked at every second or two, where a cluster of
+# many nodes would let it wait for up to a minute.
 #
 #   export SLURM_CONF=$(tests/slurm/start.sh)
 set -euo pipefail
@@ -24,6 +25,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
+SchedulerParameters=bf_interval=1,sched_interval=2
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
@@ -46,12 +48,12 @@ if ! munge -n >/dev/null 2>&1; then
 fi
 slurmctld >&2
 slurmd >&2
-for _ in $(seq 60); do
+for _ in $(seq 300); do
   if [ "$(sinfo --noheader --format=%T 2>/dev/null)" = idle ]; then
     echo "$SLURM_CONF"
     exit
   fi
-  sleep 1
+  sleep 0.2
 done
 tail -n 20 "$folder"/*.log >&2
 echo "SLURM did not start" >&2
