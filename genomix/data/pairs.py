@@ -116,7 +116,7 @@ class PairCounter:
         return best, shares[np.arange(len(block)), best]
 
     def _sparse_best(self, block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts: "csr_array" = self._left[block] @ self._transposed
+        counts: csr_array = self._left[block] @ self._transposed
         best, share = np.full(len(block), -1), np.zeros(len(block))
         filled = np.flatnonzero(np.diff(counts.indptr))
         if len(filled):

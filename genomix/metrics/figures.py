@@ -61,13 +61,10 @@ def headline(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
 
 
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The headline figure alone, for choices between many models: counted here, as scikit-learn's checks of its arguments take a hundred times as long."""
-    predicted = probabilities.argmax(axis=1)
-    hits, support, called = (
-        np.bincount(each, minlength=probabilities.shape[1]) for each in (labels[predicted == labels], labels, predicted)
-    )
-    present = support > 0
-    return float((2 * hits[present] / (support + called)[present]).mean())
+    """The headline figure alone, for choices between many models."""
+    from sklearn import metrics as scikit
+
+    return float(scikit.f1_score(labels, probabilities.argmax(axis=1), labels=np.unique(labels), average="macro", zero_division=0))
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
