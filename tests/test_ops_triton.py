@@ -64,7 +64,7 @@ def require_equal(case, offsets):
 
 @pytest.mark.parametrize(("channels", "heads"), [(1, 1), (31, 1), (70, 2)])
 def test_short_and_long_records_in_one_batch_with_duplicate_offsets(channels, heads):
-    require_equal(mixing_case([1, 2, 63, 64, 65, 300], channels, heads, 4, width=303), (0, 1, 1, -64))
+    require_equal(mixing_case([1, 2, 63, 64, 65, 1000], channels, heads, 4, width=1003), (0, 1, 1, -64))
 
 
 @pytest.mark.parametrize("heads", ["one", "a channel each"])
