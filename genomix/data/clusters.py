@@ -7,15 +7,12 @@ is looked up first and its cluster filled by flooding: a record that the flood h
 when no large cluster is left is compared pair by pair.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 
 from genomix.data.pairs import PairCounter
 from genomix.data.sketches import Sketches
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 _FLOOD_WEIGHT = 1 << 28
 """Shared hashes of all pairs together above which flooding is tried: about a second's work."""
@@ -116,9 +113,6 @@ def _reach(
 
 def _merge(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Clusters after linking the pairs (first, second)."""
-    from scipy.sparse import coo_array  # slow to load: see `sketches`
-    from scipy.sparse.csgraph import connected_components
-
     links = coo_array((np.ones(len(first), dtype=np.int8), (clusters[first], clusters[second])), shape=(len(clusters), len(clusters)))
     return connected_components(links, directed=False)[1][clusters]
 
@@ -138,7 +132,7 @@ def collapse(sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
     return representatives, members
 
 
-def _row_sums(matrix: "csr_array", values: np.ndarray) -> np.ndarray:
+def _row_sums(matrix: csr_array, values: np.ndarray) -> np.ndarray:
     """int64 [row]: the sum of the values of the columns that a row has, wrapped around at 2^63 and never negative."""
     running = np.concatenate([[0], np.cumsum(values[matrix.indices])])
     return (running[matrix.indptr[1:]] - running[matrix.indptr[:-1]]) & np.int64(2**63 - 1)

@@ -9,15 +9,12 @@ go through a dense matrix product instead, a hundred times faster.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from genomix.data.kmer_hashes import K
 from genomix.data.sketches import Sketches
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 _SPARSE_BLOCK = 1 << 22
 """Products of a block of rows at most, where the matrix of pairs is mostly empty."""

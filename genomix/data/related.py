@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from genomix.data.store import Dataset
 
@@ -13,9 +15,6 @@ def related(*namings: Sequence[str]) -> np.ndarray:
     Args:
         namings: a name a record, such as its group and its near-duplicate cluster; an empty name is shared with nobody.
     """
-    from scipy.sparse import coo_array  # slow to load: see `sketches`
-    from scipy.sparse.csgraph import connected_components
-
     records = len(namings[0])
     numbers: dict[tuple[int, str], int] = {}
     links = [

@@ -17,15 +17,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from genomix.data.kmer_hashes import K, KmerHasher
 from genomix.data.store import read_bases
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 MOST_HASHES = 1 << 24
 """Hashes of a whole dataset, about; 8 bytes each."""
@@ -68,7 +65,7 @@ class Sketches:
             hashes that one of these has, and a size of infinity, as a pair is measured by its smaller sketch.
     """
 
-    shared: "csr_array"
+    shared: csr_array
     sizes: np.ndarray
     density: float
     fine: "Sketches | None" = None
@@ -173,10 +170,7 @@ def sketch_records(bases: Path, offsets: np.ndarray, lengths: np.ndarray) -> Ske
     short, fine_limit = short_records(lengths, limit)
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
         long = ~short if short.any() else None
-        begun = threads.map(lambda start: places.keys(start, limit, long), places.starts())
-        import scipy.sparse.csgraph  # noqa: F401 - slow to load, and the threads are at work meanwhile
-
-        spans = list(begun)
+        spans = list(threads.map(lambda start: places.keys(start, limit, long), places.starts()))
         coarse = _sketches(threads, spans, limit, len(lengths))
         few, fine_limit = with_thin_records(lengths, limit, coarse.sizes, short, fine_limit)
         if (few & ~short).any():
@@ -282,10 +276,8 @@ def _distinct(keys: np.ndarray) -> np.ndarray:
     return keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
 
 
-def _matrix(keys: np.ndarray, records: int) -> "csr_array":
+def _matrix(keys: np.ndarray, records: int) -> csr_array:
     """Sorted keys as a 0/1 matrix [record, hash]."""
-    from scipy.sparse import csr_array
-
     another = (keys[1:] >> _HASH_SHIFT) != (keys[:-1] >> _HASH_SHIFT)
     columns = np.cumsum(np.append(False, another)[: len(keys)], dtype=np.int32)
     width = int(columns[-1]) + 1 if len(keys) else 0

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from scipy.sparse import coo_array
 
 from genomix.data.label_text import listed
 from genomix.errors import DataError
@@ -126,8 +127,6 @@ class _Dealer:
     """
 
     def __init__(self, labels: np.ndarray, groups: np.ndarray, fractions: np.ndarray, rng: np.random.Generator) -> None:
-        from scipy.sparse import coo_array  # slow to load, and who reads a dataset deals out nothing
-
         shape = (int(groups.max()) + 1, int(labels.max()) + 1)
         counts = coo_array((np.ones(len(labels), dtype=np.int64), (groups, labels)), shape=shape)
         self.by_group, self.by_class = counts.tocsr(), counts.tocsc()
