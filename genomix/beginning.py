@@ -14,6 +14,8 @@ from genomix.settings import resolve
 from genomix.settings.run import PretrainRunSettings, RunSettings
 
 SETTINGS_FILE = "run.toml"
+DATASET_FOLDER = "dataset"
+"""In a run that was begun with sequence files."""
 DEFAULT_PRESET = "base"
 
 SettingsT = TypeVar("SettingsT", bound=RunSettings)
@@ -71,13 +73,13 @@ def require_possible(sources: Sequence[str], settings: RunSettings, folder: Path
     require_new(folder, force=force)
 
 
-def without_labels(sources: Sequence[str], settings: PretrainRunSettings) -> PretrainRunSettings:
-    """The settings of pretraining on these inputs. Labels, which the settings of a labelled run name, would leave out the records of files that have none.
+def without_labels(sources: Sequence[str], settings: PretrainRunSettings, folder: Path) -> PretrainRunSettings:
+    """The settings of pretraining on these inputs, or of the run in `folder` where there are none. Labels, which the settings of a labelled run name, would leave out the records of files that have none.
 
     Raises:
         UsageError: a dataset folder is not alone.
     """
-    if not sources or dataset_folder(sources) is not None:
+    if dataset_folder(sources) is not None or not (sources or (folder / DATASET_FOLDER).exists()):
         return settings
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings()})})
 

@@ -62,11 +62,16 @@ class LengthWatch:
     def watch(self, predictions: Iterable[tuple[SequenceRecord, Prediction]]) -> Iterator[tuple[SequenceRecord, Prediction]]:
         """The same predictions, counted as they pass."""
         for record, prediction in predictions:
-            if prediction.windows and self.shortest is not None and self.longest is not None:
-                self.seen += 1
-                self.shorter += prediction.length < self.shortest
-                self.longer += prediction.length > self.longest
+            if prediction.windows:
+                self.see(prediction.length)
             yield record, prediction
+
+    def see(self, length: int) -> None:
+        """Count a record of so many bases."""
+        if self.shortest is not None and self.longest is not None:
+            self.seen += 1
+            self.shorter += length < self.shortest
+            self.longer += length > self.longest
 
     @property
     def counts(self) -> tuple[int, int, int]:

@@ -12,7 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from genomix.bundle import Bundle
+from genomix.certificate import LengthWatch
 from genomix.data.augment import Strand
+from genomix.data.label_text import listed
 from genomix.errors import UsageError
 from genomix.predict import refusal
 from genomix.records import OTHER, SequenceRecord
@@ -35,12 +37,17 @@ class ExplainSettings(BaseModel):
 
 
 class ExplainTables(BaseModel):
-    """The tables of the settings that explaining reads."""
+    """The tables of the settings that explaining reads. Of `predict` it has no use for how sure an answer must be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     explain: ExplainSettings = ExplainSettings()
     predict: PredictSettings = PredictSettings()
+
+    @property
+    def unused(self) -> list[str]:
+        """Settings that the command line or the environment gives, and nothing here reads."""
+        return sorted(f"predict.{name}" for name in self.predict.model_fields_set & {"threshold", "error", "max_novelty"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,9 @@ def explain(
         UsageError: the model has no such class; raised before a record is read.
     """
     if label is not None and label not in bundle.classes:
-        raise UsageError(f"the model has no class {label!r}", hint=f"it has {', '.join(bundle.classes)}")
+        raise UsageError(f"the model has no class {label!r}", hint=f"its classes are {listed([*map(repr, bundle.classes)])}")
     scorer, shortest = build_scorer(bundle, settings.predict, strand=strand), bundle.tokenizer.k
+    lengths = LengthWatch(bundle.provenance.get("evaluation"))
 
     def answers() -> Iterator[Explanation]:
         for record in records:
@@ -103,7 +111,9 @@ def explain(
             whole, *hidden = (scores.probabilities for scores in scorer.score(_variants(codes, spans)))
             asked = bundle.classes.index(label) if label is not None else int(whole.argmax())
             found = tuple(Stretch(*span, *_measured(whole, each, asked)) for span, each in zip(spans, hidden, strict=True))
+            lengths.see(len(codes))
             yield Explanation(record, "explained", bundle.classes[asked], float(whole[asked]), found)
+        lengths.warn()
 
     return answers()
 

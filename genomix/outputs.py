@@ -145,8 +145,10 @@ def require_folder(path: Path) -> None:
 
 
 def require_file(path: Path) -> None:
-    """Raises OutputError where a folder is there."""
-    if path.is_dir():
+    """Raises OutputError where a folder is there, or no file of that name can be."""
+    with _reporting(path):
+        is_folder = path.is_dir()
+    if is_folder:
         raise OutputError("a folder, expected a file", where=str(path), hint="name a file in it")
 
 

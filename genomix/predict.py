@@ -51,12 +51,6 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, prior: np.ndarray | None = None) -> None:
         self.settings, self._shortest, self._ranks = settings, bundle.tokenizer.k, ranks_of(bundle.classes)
-        if strand not in (None, bundle.strand) and bundle.confidence is not None and bundle.confidence.records:
-            _log.warning(
-                "--strand %s: the model's probabilities, --error and --max-novelty were calibrated with strand %s, and may promise too much",
-                strand,
-                bundle.strand,
-            )
         self._decision = build_decision(
             bundle.classes,
             bundle.confidence,

@@ -47,7 +47,7 @@ def pretrain_run(
         Interrupted: a signal asked to stop.
         GenomixError: as preprocessing and training raise.
     """
-    settings = without_labels(sources, settings)
+    settings = without_labels(sources, settings, folder)
     if sources and dataset_folder(sources) is None:
         sources = [file.path for file in find_source_files(sources, labelled=False)]
     opened = open_run(sources, settings, folder, _require_pretrainable, resume=resume, force=force)

@@ -17,7 +17,7 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from genomix.audit import audit_lines
-from genomix.beginning import SETTINGS_FILE, dataset_folder, require_new, settings_of
+from genomix.beginning import DATASET_FOLDER, SETTINGS_FILE, dataset_folder, require_new, settings_of
 from genomix.data.info import left_out_lines
 from genomix.data.preprocess import PreprocessSettings, input_paths, inputs, preprocess, settle
 from genomix.data.same_sources import require_same_sources
@@ -35,8 +35,6 @@ from genomix.train.provenance import begun_digest, begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
 from genomix.train.stopping import interrupted_with_hint, stopping_at_once
-
-DATASET_FOLDER = "dataset"
 
 _log = logging.getLogger(__name__)
 

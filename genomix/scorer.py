@@ -226,6 +226,12 @@ def build_scorer(
         features: give the records' features too.
         processes: see `Scorer`.
     """
+    if strand not in (None, bundle.strand) and bundle.confidence is not None and bundle.confidence.records:
+        _log.warning(
+            "--strand %s: the model's probabilities, --error and --max-novelty were calibrated with strand %s, and may promise too much",
+            strand,
+            bundle.strand,
+        )
     bundle.model.eval()
     return Scorer(
         bundle.model,

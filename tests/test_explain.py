@@ -2,6 +2,7 @@
 
 import csv
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -171,20 +172,23 @@ def test_a_track_has_the_effects_of_the_table(ending, model_folder, fasta, tmp_p
 @pytest.mark.parametrize(
     ("more", "code", "expected"),
     [
-        (["--label", "wiht"], 2, "the model has no class 'wiht'; it has with, without, neither"),
+        (["--label", "wiht"], 2, "the model has no class 'wiht'; its classes are 'with', 'without', 'neither'"),
         (["--stretch", "0"], 78, "explain.stretch"),
         (["--set", "explain.strech=5"], 78, "did you mean stretch?"),
         (["-o", "out.tsv.gz"], 2, "plain text"),
+        (["--config", "own.toml", "-o", "own.toml", "--force"], 73, "would be overwritten"),
         (["--model", "m"], 2, "the model comes first: genomix explain MODEL SEQUENCES"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_written(more, code, expected, model_folder, fasta, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.toml").touch()
     assert main(["explain", model_folder, fasta, *more]) == code
     said = capsys.readouterr()
     assert expected in " ".join(said.err.split()).replace(" hint: ", "; ")
     assert said.out == ""
-    assert [each.name for each in tmp_path.iterdir()] == ["new.fa"]
+    assert {each.name: each.read_text() for each in tmp_path.glob("*o*")} == {"own.toml": ""}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["new.fa", "own.toml"]
 
 
 def test_an_output_that_exists_stays_unless_it_may_go(model_folder, fasta, tmp_path):
@@ -206,3 +210,18 @@ def test_settings_of_a_run_are_used(model_folder, fasta, tmp_path, capsys):
         ["", "0", "90", "explained"],
         ["n", "0", "40", "explained"],
     ]
+
+
+def test_what_has_no_effect_is_said_and_what_is_done_several_times_over_refused(model_folder, fasta, capsys, monkeypatch):
+    assert main(["explain", model_folder, fasta, "--set", "predict.threshold=1"]) == 0
+    assert "warning: predict.threshold has no effect here" in capsys.readouterr().err
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x"}.items():
+        monkeypatch.setenv(name, value)
+    assert main(["explain", model_folder, fasta]) == 2
+    assert "explain is one process, and torchrun started several" in capsys.readouterr().err
+
+
+def test_lengths_at_which_nothing_vouches_for_the_model_are_warned_of(counting, caplog):
+    certified = replace(counting, provenance={"evaluation": {"shortest_certified": 500, "longest_certified": 600}})
+    assert len(list(explain(certified, [record("C" * length) for length in (2, 50, 550)], settings()))) == 3
+    assert "1 of 2 records are outside the lengths" in caplog.text

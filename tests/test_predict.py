@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from small_data import MODEL, TOKENIZER, random_sequence
 
 from genomix.bundle import Bundle, new_model, save_bundle
+from genomix.cli.files import named
 from genomix.cli.main import main
 from genomix.predict import predict
 from genomix.records import Prediction, SequenceRecord
@@ -45,7 +46,10 @@ def model_folder(bundle, tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.parametrize(("output", "code", "expected"), [("p.tsv.gz", 2, "plain text"), (".", 73, "a folder, expected a file")])
+@pytest.mark.parametrize(
+    ("output", "code", "expected"),
+    [("p.tsv.gz", 2, "plain text"), (".", 73, "a folder, expected a file"), ("a" * 256, 73, "File name too long")],
+)
 def test_an_output_that_is_not_written_is_refused_before_the_model_is_read(output, code, expected, model_folder, tmp_path, capsys):
     fasta = tmp_path / "new.fa"
     fasta.write_text(">r\nACGTACGTACGT\n")
@@ -67,17 +71,20 @@ def test_settings_of_a_file_are_used_and_a_misspelt_one_is_named(model_folder, t
 
 def test_what_the_model_is_made_of_and_what_is_read_is_not_written_over(model_folder, tmp_path, capsys):
     (tmp_path / "new.fa").write_text(">r\nACGTACGTACGT\n")
-    prior = tmp_path / "prior.tsv"
+    prior, config = tmp_path / "prior.tsv", tmp_path / "run.toml"
     prior.write_text("class\tprior\n")
-    for output in (f"{model_folder}/model.json", str(prior)):
-        assert main(["predict", model_folder, str(tmp_path / "new.fa"), "--prior", str(prior), "-o", output, "--force"]) == 73
+    config.write_text("[train]\n")
+    command = ["predict", model_folder, str(tmp_path / "new.fa"), "--prior", str(prior), "--config", str(config), "--force"]
+    for output in (f"{model_folder}/model.json", str(prior), str(config)):
+        assert main([*command, "-o", output]) == 73
         assert "would be overwritten" in capsys.readouterr().err
-    assert prior.read_text() == "class\tprior\n"
+    assert (prior.read_text(), config.read_text()) == ("class\tprior\n", "[train]\n")
 
 
 def test_all_names_of_stdout_mean_stdout(model_folder, tmp_path):
     """A job's log is a file: as an output it would be put in the place of the log."""
     (tmp_path / "new.fa").write_text(">r\nACGTACGTACGT\n")
+    assert [named(output) for output in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "stdout")] == ["-"] * 4 + ["stdout"]
     command = f'echo before; "{sys.executable}" -m genomix predict "{model_folder}" new.fa -o /dev/stdout; echo after'
     with (tmp_path / "job.out").open("w") as log:
         subprocess.run(["bash", "-c", command], cwd=tmp_path, stdout=log, check=True)

@@ -8,6 +8,7 @@ import signal
 import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from genomix.bundle import load_bundle
 from genomix.card import model_card
 from genomix.cli.main import main
 from genomix.data.augment import AugmentSettings, reverse_complement
-from genomix.data.batches import tokenize
+from genomix.data.batches import collate, tokenize
 from genomix.data.holdout import pretraining_split
 from genomix.data.masking import MaskingSettings, hidden_words, hide_spans, without_hidden
 from genomix.data.preprocess import PreprocessSettings, preprocess
@@ -38,7 +39,7 @@ from genomix.train.body import Body, fitting_options, read_body, require_fitting
 from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import read_history
 from genomix.train.masked import MaskedBatches
-from genomix.train.memory import guard_memory
+from genomix.train.memory import guard_memory, read_in_fitting_parts
 from genomix.train.pretrain import PretrainResult, pretrain
 from genomix.train.run import train
 
@@ -430,6 +431,20 @@ def test_records_held_out_are_read_in_parts_that_fit_to_the_same_loss(unlabelled
         held_out_loss(unlabelled, tmp_path / "none", monkeypatch, most=100)
 
 
+def test_memory_runs_out_once_however_many_parts_were_made_too_large(caplog):
+    def read(part):
+        if part.tokens.numel() > 200:
+            raise MemoryError
+        return part.records
+
+    batches = SimpleNamespace(token_budget=400)
+    parts = [collate([np.zeros(100, dtype=np.int32)] * 4, [False] * 4, [-1] * 4, range(start, start + 4)) for start in range(0, 48, 4)]
+    found = [read_in_fitting_parts(read, part, batches) for part in parts]
+    assert [record for of_part in found for records in of_part for record in records] == list(range(48))
+    assert batches.token_budget == 200
+    assert caplog.text.count("out of memory") == 1
+
+
 def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
     rng = random.Random(3)
     fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
@@ -522,6 +537,8 @@ def test_the_labels_of_another_run_s_settings_leave_out_no_record(tmp_path, monk
         assert "table" not in capsys.readouterr().err
         table.unlink(missing_ok=True)
     assert main([*command, "-o", str(tmp_path / name), "--resume"]) == 0
+    without_files = [word for word in command if word != str(fasta)]
+    assert main([*without_files, "-o", str(tmp_path / name), "--resume"]) == 0, capsys.readouterr().err
 
 
 def test_one_record_alone_is_pretrained_on_without_figures(tmp_path, capsys):

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Strand, Track
-from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
-from genomix.cli.talk import say
+from genomix.cli.files import named, read_too, require_free_and_apart, require_plain, require_sequences
+from genomix.cli.talk import WARNING, say
 
 Sequences = Annotated[
     list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
@@ -18,7 +18,12 @@ Format = Annotated[
     typer.Option("--format", help="Columns between tabs or commas, or a track for genome browsers [as the output's name ends; else tsv]."),
 ]
 Stretch = Annotated[int | None, typer.Option(help="Bases hidden at a time [a 64th of the record, at least 100].", metavar="BASES")]
-Label = Annotated[str | None, typer.Option(help="The class that is asked about [each record's most probable one].", metavar="CLASS")]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        help="The class that is asked about, all its levels where labels have ranks [each record's most probable one].", metavar="CLASS"
+    ),
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; its [explain] and [predict] tables are read.", metavar="TOML")
 ]
@@ -46,20 +51,28 @@ def explain(
     Takes as long as predicting each record once for every stretch.
     """
     from genomix.bundle import load_bundle
+    from genomix.errors import UsageError
     from genomix.explain import ExplainTables
     from genomix.explain import explain as explain_records
     from genomix.formats import GapWatch, open_records
+    from genomix.processes import launched
     from genomix.report.explanations import write_explanations
     from genomix.report.predictions import counted
     from genomix.settings import resolve
 
     settings = resolve(ExplainTables, config=config, assignments=assignments or (), options={"explain.stretch": stretch})
+    if settings.unused:
+        say(
+            [f"{WARNING}{' and '.join(settings.unused)} has no effect here: explain asks about the most probable class, or that of --label"]
+        )
+    if (others := launched()) is not None:
+        raise UsageError(f"explain is one process, and {others.by} started several", hint="start it without, and share out the files")
     output = named(output)
     require_sequences(model, sequences)
     require_plain(Path(output))
     form = form or _form_meant(output)
     if output != "-":
-        require_free_and_apart(Path(output), model, sequences, force=force)
+        require_free_and_apart(Path(output), model, [*sequences, *read_too(config)], force=force)
     records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
     bundle = load_bundle(model, device=device.value)
     explanations = explain_records(bundle, records, settings, label=label, strand=strand.value if strand else None)

@@ -11,6 +11,11 @@ def named(output: str) -> str:
     return "-" if output in _STDOUT else output
 
 
+def read_too(*files: str | Path | None) -> list[str]:
+    """Of the files that options name, those that are given."""
+    return [str(file) for file in files if file is not None]
+
+
 def require_free_and_apart(output: Path, model: str, others: Iterable[str], *, force: bool) -> None:
     """Raises OutputError for what exists, or is read: the model's files are, too."""
     from genomix.bundle import model_folder

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Form, Strand
-from genomix.cli.files import named, require_free_and_apart, require_plain, require_sequences
+from genomix.cli.files import named, read_too, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import say
 
 Sequences = Annotated[
@@ -83,7 +83,7 @@ def predict(
     form = form or _form_meant(output)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         # A share looks itself whether the output is its own.
-        require_free_and_apart(place, model, [*sequences, *([prior] if prior else [])], force=force or share is not None)
+        require_free_and_apart(place, model, [*sequences, *read_too(prior, config)], force=force or share is not None)
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     if share is not None:

@@ -48,7 +48,7 @@ def pretrain(
     settings = resolve_run(
         output, model=PretrainRunSettings, preset=preset, config=config, assignments=assignments or (), options=options, resume=resume
     )
-    settings = without_labels(sources or [], settings)
+    settings = without_labels(sources or [], settings, output)
     require_possible(sources or [], settings, output, resume=resume, force=force)
     from genomix.pretraining import next_command, pretrain_run  # loads torch, so that it comes after what can be said without
 

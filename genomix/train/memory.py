@@ -133,7 +133,7 @@ def read_in_fitting_parts(read: Callable[[Batch], Value], part: Batch, batches: 
     Raises:
         OutOfMemory: one record does not fit.
     """
-    waiting, found = [part], []
+    waiting, found = divided(part, batches.token_budget), []  # the budget may have been halved since the part was made
     while waiting:
         part, *waiting = waiting
         try:
