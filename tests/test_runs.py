@@ -21,6 +21,7 @@ from genomix.cli import choices
 from genomix.cli.main import main
 from genomix.data.same_sources import require_same_sources
 from genomix.errors import Interrupted, UsageError
+from genomix.report.explanations import write_explanations
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings
 from genomix.train.checkpoint import load_newest
@@ -496,4 +497,5 @@ def test_words_of_options_and_of_settings_are_the_same():
     assert {*choices.Precision} == literal(TrainSettings, "precision")
     assert {*choices.Strand, "auto"} == literal(TrainSettings, "strand")
     assert {*choices.Form} == set(write_predictions.__annotations__["form"].__args__)
+    assert {*choices.Track} == set(write_explanations.__annotations__["form"].__args__)
     assert PredictSettings().threshold == 0
