@@ -71,6 +71,11 @@ class SettingsError(GenomixError):
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "ALLOC_FAILED", "could not create a primitive")
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line; its class where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is Python's or PyTorch's way of saying that memory ran out; PyTorch has a class for it on accelerators alone."""
     by_class = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

@@ -18,7 +18,7 @@ from genomix.bundle import Bundle
 from genomix.confidence import at_temperature
 from genomix.data.augment import Strand
 from genomix.data.batches import collate, similar_lengths
-from genomix.errors import OutOfMemory, is_out_of_memory
+from genomix.errors import OutOfMemory, first_line, is_out_of_memory
 from genomix.nn.classifier import Classifier
 from genomix.nn.features import head_inputs
 from genomix.planning import longest_prediction, shortage
@@ -188,7 +188,7 @@ class Scorer:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            said = str(error).partition("\n")[0] or type(error).__name__
+            said = first_line(error)
         longest = max(window.tokens for window in windows)
         if len(windows) == 1:
             raise self._shortage(longest, said)

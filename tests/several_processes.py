@@ -86,7 +86,7 @@ def _become(code: str, words: Sequence[str], surroundings: dict[str, str], said:
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+    sys.stdout, sys.stderr = (open(number, "w", encoding="utf-8", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115 - open as long as the process runs
     os.environ.clear()
     os.environ.update(surroundings)
     sys.argv = ["-c", *words]

@@ -7,12 +7,9 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Strand, Track
-from genomix.cli.files import named, read_too, require_free_and_apart, require_plain, require_sequences
+from genomix.cli.files import Sequences, form_meant, named, read_too, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import WARNING, say
 
-Sequences = Annotated[
-    list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
-]
 Format = Annotated[
     Track | None,
     typer.Option("--format", help="Columns between tabs or commas, or a track for genome browsers [as the output's name ends; else tsv]."),
@@ -70,7 +67,7 @@ def explain(
     output = named(output)
     require_sequences(model, sequences)
     require_plain(Path(output))
-    form = form or _form_meant(output)
+    form = form or form_meant(output, Track, {"bg": Track.bedgraph})
     if output != "-":
         require_free_and_apart(Path(output), model, [*sequences, *read_too(config)], force=force)
     records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
@@ -78,9 +75,3 @@ def explain(
     explanations = explain_records(bundle, records, settings, label=label, strand=strand.value if strand else None)
     counts = write_explanations(explanations, output, form=form.value)
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
-
-
-def _form_meant(output: str) -> Track:
-    """By the ending of the file's name."""
-    ending = Path(output).suffix.lower().removeprefix(".")
-    return Track.bedgraph if ending == "bg" else Track(ending) if ending in {*Track} else Track.tsv

@@ -1,7 +1,18 @@
 """The files that `predict` and `explain` name, and what is refused of them before a model is read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, TypeVar
+
+import typer
+
+Sequences = Annotated[
+    list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
+]
+
+FormT = TypeVar("FormT", bound=StrEnum)
 
 _STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
@@ -9,6 +20,17 @@ _STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 def named(output: str) -> str:
     """An output as the user names it; `-` for all names of stdout: where a job's log is behind it, a file would be put in the log's place."""
     return "-" if output in _STDOUT else output
+
+
+def form_meant(output: str, forms: type[FormT], others: Mapping[str, FormT] = MappingProxyType({})) -> FormT:
+    """By the ending of the file's name: a program that opens `.csv` takes commas for granted.
+
+    Args:
+        forms: named as the endings are; `tsv`, which is among them, is meant by any other ending.
+        others: endings that are no form's name, and what they mean.
+    """
+    ending = Path(output).suffix.lower().removeprefix(".")
+    return others[ending] if ending in others else forms(ending if ending in {*forms} else "tsv")
 
 
 def read_too(*files: str | Path | None) -> list[str]:

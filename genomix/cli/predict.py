@@ -7,12 +7,9 @@ from typing import Annotated
 import typer
 
 from genomix.cli.choices import Device, Form, Strand
-from genomix.cli.files import named, read_too, require_free_and_apart, require_plain, require_sequences
+from genomix.cli.files import Sequences, form_meant, named, read_too, require_free_and_apart, require_plain, require_sequences
 from genomix.cli.talk import say
 
-Sequences = Annotated[
-    list[str], typer.Argument(help="FASTA, FASTQ, GenBank or EMBL files, compressed or not; - is stdin.", metavar="FILES")
-]
 SplitFasta = Annotated[Path | None, typer.Option("--split-fasta", help="Folder for one FASTA file a predicted class.", metavar="DIR")]
 Assignments = Annotated[
     list[str] | None, typer.Option("--set", help="Another setting, such as --set predict.overlap=0.5; may be repeated.")
@@ -80,7 +77,7 @@ def predict(
     require_sequences(model, sequences)
     require_plain(Path(output))
     _require_beside(Path(output), split_fasta)
-    form = form or _form_meant(output)
+    form = form or form_meant(output, Form)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         # A share looks itself whether the output is its own.
         require_free_and_apart(place, model, [*sequences, *read_too(prior, config)], force=force or share is not None)
@@ -98,12 +95,6 @@ def predict(
     )
     lengths.warn()
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])
-
-
-def _form_meant(output: str) -> Form:
-    """By the ending of the file's name: a program that opens `.csv` takes commas for granted."""
-    ending = Path(output).suffix.lower().removeprefix(".")
-    return Form(ending) if ending in {*Form} else Form.tsv
 
 
 def _require_beside(output: Path, folder: Path | None) -> None:

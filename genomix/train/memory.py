@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from genomix.data.batches import Batch, TrainingBatches, divided
-from genomix.errors import OutOfMemory, is_out_of_memory
+from genomix.errors import OutOfMemory, first_line, is_out_of_memory
 from genomix.nn.classifier import Classifier
 from genomix.nn.reconstruction import Reconstructor
 from genomix.planning import SHARE, Costs, choose, free_memory, largest_update, measured_costs, return_freed_memory, shortage
@@ -83,7 +83,7 @@ class MemoryGuard:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                said = _words(error)
+                said = first_line(error)
             # Only here, where the error is gone and with it the graph that its traceback held, is the memory free again.
             for buffer, before in running:
                 buffer.copy_(before)
@@ -142,7 +142,7 @@ def read_in_fitting_parts(read: Callable[[Batch], Value], part: Batch, batches: 
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            said = _words(error)
+            said = first_line(error)
         if len(part.records) == 1:
             raise shortage("validation", part.tokens.shape[1], said, fits=None)
         before, batches.token_budget = batches.token_budget, min(batches.token_budget, part.tokens.numel()) // 2
@@ -151,11 +151,6 @@ def read_in_fitting_parts(read: Callable[[Batch], Value], part: Batch, batches: 
             torch.cuda.empty_cache()
         waiting = [piece for each in (part, *waiting) for piece in divided(each, batches.token_budget)]
     return found
-
-
-def _words(error: Exception) -> str:
-    """Of the system that ran out of memory."""
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def guard_memory(

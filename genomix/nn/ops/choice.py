@@ -14,6 +14,7 @@ from typing import Literal
 
 import torch
 
+from genomix.errors import first_line
 from genomix.native import switched_off
 from genomix.nn.ops.native import compiled
 
@@ -63,8 +64,7 @@ def _has_triton() -> bool:
     try:
         _launch()
     except Exception as error:  # noqa: BLE001 - a missing compiler, header or driver, a GPU too old: each has a type of its own
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        _log.warning("Triton does not work here (%s): on the GPU links are mixed by plain torch, which is slower", why)
+        _log.warning("Triton does not work here (%s): on the GPU links are mixed by plain torch, which is slower", first_line(error))
         return False
     return True
 
