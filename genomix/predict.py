@@ -4,6 +4,7 @@ import logging
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from genomix.bundle import Bundle
 from genomix.confidence import Answer, build_decision
 from genomix.data.augment import Strand
+from genomix.formats import GapWatch, TopologyWatch, open_records
 from genomix.ranks import Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scores, build_scorer
@@ -24,6 +26,16 @@ class PredictTables(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     predict: PredictSettings = PredictSettings()
+
+
+def new_records(bundle: Bundle, paths: Iterable[str]) -> Iterator[SequenceRecord]:
+    """The records of sequence files, `-` is standard input. After the last one warnings of what in them the model reads as something else: gaps of an alignment,
+    molecules that their file calls circular and the model was not trained for, or the other way round.
+
+    Raises what `open_records` raises.
+    """
+    topology = TopologyWatch(circular=bundle.circular, because=", as the model was trained")
+    return GapWatch().watch(topology.watch(chain.from_iterable(map(open_records, paths))))
 
 
 def predict(

@@ -28,9 +28,9 @@ from genomix.certificate import LengthWatch
 from genomix.data.augment import Strand
 from genomix.data.store import file_entry
 from genomix.errors import UsageError
-from genomix.formats import GapWatch, open_records, require_readable
+from genomix.formats import require_readable
 from genomix.outputs import atomic_file, require_free, shortened
-from genomix.predict import Predictor
+from genomix.predict import Predictor, new_records
 from genomix.processes import Processes, launched
 from genomix.records import SequenceRecord
 from genomix.report.predictions import counted, header_line, row_writer
@@ -178,7 +178,7 @@ def predict_shares(bundle: Bundle, question: Question, processes: Processes, *, 
     predictor = Predictor(bundle, question.settings, strand=question.strand, prior=question.prior)
     folder = parts_folder(question.output) / question.key[:32]
     folder.mkdir(parents=True, exist_ok=True)
-    records = GapWatch().watch(chain.from_iterable(open_records(path) for path in question.sequences))
+    records = new_records(bundle, question.sequences)
     shares, parts = Shares(), 0
     for number, group in groupby(enumerate(predictor.chunks(records)), key=lambda numbered: part_of(numbered[0])):
         parts = number + 1

@@ -146,6 +146,15 @@ def test_figures_of_another_commit_or_precision_are_not_added_to(tmp_path, capsy
     assert "measured with another commit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_a_file_that_cannot_be_written_is_told_before_measuring(option, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("genomix.bench.ops.bench_ops", lambda *_, **__: pytest.fail("it was measured"))
+    (tmp_path / "file").write_text("")
+    for path, said in ((tmp_path, "a folder, expected a file"), (tmp_path / "file" / "x", "cannot write")):
+        assert main(["bench", "ops", option, str(path)]) == 73
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

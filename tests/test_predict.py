@@ -382,6 +382,19 @@ def test_gaps_of_an_alignment_are_told_and_a_few_are_not(model_folder, tmp_path,
         assert (f"{name}.fa: 2.0 % of the letters are gaps, '-' or '.', as in an alignment; they are" in capsys.readouterr().err) == told
 
 
+@pytest.mark.parametrize("command", [["predict"], ["explain"], ["predict", "--shard", "1/1"]])
+def test_molecules_that_the_model_takes_for_what_their_file_denies(model_folder, tmp_path, capsys, command):
+    entries = [
+        f"LOCUS       g{kind}  60 bp    DNA     {kind} BCT 01-JAN-1980\nORIGIN\n        1 {'acgtac' * 10}\n//\n"
+        for kind in ("circular", "linear  ")
+    ]
+    (tmp_path / "g.gb").write_text("".join(entries))
+    name, *more = command
+    assert main([name, model_folder, str(tmp_path / "g.gb"), "-o", str(tmp_path / "out.tsv"), *more]) == 0
+    said = "1 of 2 records are circular, as their file says (LOCUS or ID), and are taken as linear, as the model was trained"
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -10,6 +10,7 @@ import typer
 from genomix.cli.choices import Device, bytes_of
 from genomix.cli.talk import say
 from genomix.errors import UsageError
+from genomix.outputs import require_file, require_writable
 
 app = typer.Typer(
     help="Measure: the mixing operator beside its peers, training, prediction, preprocessing. Results are compared first, and where they differ there is no speed "
@@ -36,12 +37,19 @@ class Part(StrEnum):
 
 
 def _file(option: typer.CallbackParam, path: Path | None) -> Path | None:
-    """The path, if it is not `-`: what is printed already stands there."""
+    """The path, if it is not `-`, as what is printed already stands there, and a file can be written there: after measuring that would be late to hear."""
     if str(path) == "-":
         raise UsageError(
             f"{option.opts[0]} - would mix the figures with what is printed of them", hint=f"{option.opts[0]} FILE names a file"
         )
+    if path is not None and not _is_stream(path):
+        require_file(path)
+        require_writable(path)
     return path
+
+
+def _is_stream(path: Path) -> bool:
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 Json = Annotated[Path | None, typer.Option("--json", help="File for every figure; replaces it.", metavar="FILE", callback=_file)]

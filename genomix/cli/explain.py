@@ -1,6 +1,5 @@
 """`genomix explain`."""
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +50,7 @@ def explain(
     from genomix.errors import UsageError
     from genomix.explain import ExplainTables
     from genomix.explain import explain as explain_records
-    from genomix.formats import GapWatch, open_records
+    from genomix.predict import new_records
     from genomix.processes import launched
     from genomix.report.explanations import write_explanations
     from genomix.report.predictions import counted
@@ -70,8 +69,7 @@ def explain(
     form = form or form_meant(output, Track, {"bg": Track.bedgraph})
     if output != "-":
         require_free_and_apart(Path(output), model, [*sequences, *read_too(config)], force=force)
-    records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
     bundle = load_bundle(model, device=device.value)
-    explanations = explain_records(bundle, records, settings, label=label, strand=strand.value if strand else None)
+    explanations = explain_records(bundle, new_records(bundle, sequences), settings, label=label, strand=strand.value if strand else None)
     counts = write_explanations(explanations, output, form=form.value)
     say([counted(counts) + ("" if output == "-" else f"; written to {output}")])

@@ -1,6 +1,5 @@
 """`genomix predict`."""
 
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -58,8 +57,7 @@ def predict(
     from genomix.bundle import load_bundle
     from genomix.certificate import LengthWatch
     from genomix.confidence import read_prior
-    from genomix.formats import GapWatch, open_records
-    from genomix.predict import PredictTables
+    from genomix.predict import PredictTables, new_records
     from genomix.predict import predict as predict_records
     from genomix.report.predictions import counted, write_predictions
     from genomix.settings import resolve
@@ -87,8 +85,7 @@ def predict(
         question = Question(model, sequences, Path(output), settings, form.value, strand.value if strand else None, balance)
         say(predict_shares(bundle, question, share, force=force).lines(share, output))
         return
-    records = GapWatch().watch(chain.from_iterable(map(open_records, sequences)))
-    predictions = predict_records(bundle, records, settings, strand=strand.value if strand else None, prior=balance)
+    predictions = predict_records(bundle, new_records(bundle, sequences), settings, strand=strand.value if strand else None, prior=balance)
     lengths = LengthWatch(bundle.provenance.get("evaluation"))
     counts = write_predictions(
         lengths.watch(predictions), bundle.classes, output, form=form.value, split_fasta=split_fasta, extras=settings.columns, force=force

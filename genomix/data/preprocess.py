@@ -29,7 +29,6 @@ from genomix.data.source_files import SourceFile, find_source_files
 from genomix.data.splits import SplitMethod, SplitSettings
 from genomix.data.store import BASES_FILE, INFO_FILE, RECORDS_FILE, SIMILARITY_FILE, Dataset, file_entry
 from genomix.data.taxonomy import with_even_ranks
-from genomix.data.topology import with_topology_compared
 from genomix.errors import UsageError
 from genomix.formats.opening import STDIN
 from genomix.outputs import atomic_folder, require_apart
@@ -103,12 +102,18 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
     labelled, needs_split = gives_labels(files, settings.labels), settings.split.method == "column"
     labeller = build_labeller(files, settings.labels, read_split=needs_split)
     known = chain(labeller.known_labels(), (file.label for file in files if file.label is not None))
-    items = with_topology_compared(labelled_records(files, labeller, settings.labels), circular=bool(settings.circular))
-    items = with_even_ranks(items, known)
+    items = with_even_ranks(labelled_records(files, labeller, settings.labels), known)
     with _background() as (hashing, stop):
         sources = [hashing.submit(source_entry, path, label, stop) for path, label in inputs(files, settings.labels)]
-        both_strands = settings.strand == "both"
-        reading = read_records(items, folder, settings.cleaning, labelled=labelled, both_strands=both_strands, needs_split=needs_split)
+        reading = read_records(
+            items,
+            folder,
+            settings.cleaning,
+            labelled=labelled,
+            both_strands=settings.strand == "both",
+            needs_split=needs_split,
+            circular=bool(settings.circular),
+        )
         bases = hashing.submit(file_entry, folder / BASES_FILE, stop)
         table, rows = reading.table, np.flatnonzero(reading.kept)
         places = np.asarray(table.offsets)[rows], np.asarray(table.lengths)[rows]

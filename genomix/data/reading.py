@@ -16,7 +16,7 @@ from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
-from genomix.formats import GapWatch
+from genomix.formats import GapWatch, TopologyWatch
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def read_records(
     labelled: bool,
     both_strands: bool,
     needs_split: bool,
+    circular: bool,
 ) -> Reading:
     """Read all records into a dataset folder.
 
@@ -54,11 +55,15 @@ def read_records(
         labelled: whether a record without a label is left out.
         both_strands: whether a reverse complement is the same sequence.
         needs_split: leave out a record that has no split yet.
+        circular: what all molecules are taken for, whatever their files say.
 
     Raises:
         DataError: the input is broken, records contradict each other, or none is left.
     """
     table, labels, gaps = RecordTable(), set[str](), GapWatch()
+    topology = TopologyWatch(
+        circular=circular, because=": is --circular right?" if circular else ": --circular takes all records as circular"
+    )
     with ExitStack() as stack:
         bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
@@ -70,6 +75,7 @@ def read_records(
         for item in items:
             labels.add(item.known.label)
             gaps.add(item.record)
+            topology.add(item.record)
             codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
@@ -82,6 +88,7 @@ def read_records(
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
     gaps.warn()
+    topology.warn()
     return _checked(table, dropped, rejected, labels)
 
 

@@ -15,6 +15,7 @@ from genomix.formats.intervals import CLASS_HINT, IntervalInfo, interval_records
 from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file
 from genomix.formats.suffixes import COMPRESSION_SUFFIXES, SEQUENCE_SUFFIXES, has_sequence_suffix, without_suffixes
+from genomix.formats.topology import TopologyWatch
 from genomix.records import SequenceRecord
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SEQUENCE_SUFFIXES",
     "GapWatch",
     "IntervalInfo",
+    "TopologyWatch",
     "has_sequence_suffix",
     "interval_records",
     "open_records",
