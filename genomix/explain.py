@@ -98,13 +98,13 @@ def explain(
     """
     if label is not None and label not in bundle.classes:
         raise UsageError(f"the model has no class {label!r}", hint=f"its classes are {listed([*map(repr, bundle.classes)])}")
-    scorer, shortest = build_scorer(bundle, settings.predict, strand=strand), bundle.tokenizer.k
+    scorer = build_scorer(bundle, settings.predict, strand=strand)
     lengths = LengthWatch(bundle.provenance.get("evaluation"))
 
     def answers() -> Iterator[Explanation]:
         for record in records:
             codes = np.frombuffer(record.codes, dtype=np.uint8)
-            if status := refusal(codes, shortest, settings.predict.max_ambiguous):
+            if status := refusal(codes, bundle.tokenizer, settings.predict.max_ambiguous):
                 yield Explanation(record, status)
                 continue
             spans = stretches(len(codes), settings.explain.stretch)

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -79,7 +80,7 @@ def atomic_file(path: str | Path, mode: str = "w") -> Iterator[IO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(_mode(target, 0o666))
             os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -118,7 +119,7 @@ def atomic_folder(path: str | Path, *, marker: str, force: bool = False) -> Iter
         try:
             temporary.mkdir(mode=0o700)
             yield temporary
-            temporary.chmod(0o777 & ~_umask())
+            temporary.chmod(_mode(target, 0o777))
             with _undisturbed():
                 _put_in_place(temporary, target)
         except BaseException:
@@ -264,6 +265,11 @@ def shortened(name: str) -> str:
 
 def _for_nobody_else(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _mode(target: Path, usual: int) -> int:
+    """Who may read and write what is put there: as what it replaces, which somebody may have kept to themselves; else as any new file."""
+    return stat.S_IMODE(target.stat().st_mode) if target.exists() else usual & ~_umask()
 
 
 def _umask() -> int:

@@ -16,6 +16,8 @@ from genomix.formats import GapWatch, TopologyWatch, open_records
 from genomix.ranks import Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scores, build_scorer
+from genomix.tokenizers import Tokenizer
+from genomix.windows import known_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Predictor:
     """What answers records, chunk after chunk; the answers to a chunk depend on nothing outside it. The arguments are those of `predict`, and so are the errors."""
 
     def __init__(self, bundle: Bundle, settings: PredictSettings, *, strand: Strand | None = None, prior: np.ndarray | None = None) -> None:
-        self.settings, self._shortest, self._ranks = settings, bundle.tokenizer.k, ranks_of(bundle.classes)
+        self.settings, self._tokenizer, self._ranks = settings, bundle.tokenizer, ranks_of(bundle.classes)
         self._decision = build_decision(
             bundle.classes,
             bundle.confidence,
@@ -81,7 +83,7 @@ class Predictor:
     def answers(self, chunk: Sequence[SequenceRecord]) -> Iterator[tuple[SequenceRecord, Prediction]]:
         """One prediction for each record."""
         coded = [np.frombuffer(record.codes, dtype=np.uint8) for record in chunk]
-        refused = [refusal(codes, self._shortest, self.settings.max_ambiguous) for codes in coded]
+        refused = [refusal(codes, self._tokenizer, self.settings.max_ambiguous) for codes in coded]
         scores = list(self._scorer.score(codes for codes, status in zip(coded, refused, strict=True) if not status))
         known = zip(scores, self._decision.novelties([each.features for each in scores]), strict=True)
         for record, status in zip(chunk, refused, strict=True):
@@ -123,18 +125,17 @@ def _chunks(records: Iterable[SequenceRecord], bases: int) -> Iterator[list[Sequ
         yield chunk
 
 
-def refusal(codes: np.ndarray, shortest: int, max_ambiguous: float) -> str:
-    """Why a record is not read, `too_short` or `too_ambiguous`; empty where it is.
+def refusal(codes: np.ndarray, tokenizer: Tokenizer, max_ambiguous: float) -> str:
+    """Why a record is not read: `too_short` for a token, or `too_ambiguous`, also where no token is known; empty where it is.
 
     Args:
         codes: uint8 base codes [length].
-        shortest: bases of the shortest record that makes a token.
         max_ambiguous: largest fraction of bases other than A, C, G, T, U.
     """
-    if len(codes) < shortest:
+    if len(codes) < tokenizer.k:
         return "too_short"
     unknown = np.count_nonzero(codes == OTHER)
-    return "too_ambiguous" if unknown > max_ambiguous * len(codes) else ""
+    return "too_ambiguous" if unknown > max_ambiguous * len(codes) or not known_tokens(codes, tokenizer) else ""
 
 
 def _prediction(record: SequenceRecord, scores: Scores, answer: Answer) -> Prediction:

@@ -247,7 +247,7 @@ def build_scorer(
 
 
 def _merge(probabilities: np.ndarray, features: np.ndarray, weights: Sequence[int], temperature: float) -> Scores:
-    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their known bases, and over strands."""
+    """[window, strand, class] and [window, strand, feature] -> the average over windows, weighted by their known tokens, and over strands."""
     strands = np.average(probabilities, axis=0, weights=weights)
     each = at_temperature(strands, temperature)
     agreement = None if len(strands) == 1 else float(1 - np.abs(each[0] - each[1]).sum() / 2)

@@ -12,6 +12,7 @@ from genomix.data.augment import reverse_complement
 from genomix.data.batches import max_bases, token_count, tokenize
 from genomix.records import OTHER
 from genomix.tokenizers import Tokenizer
+from genomix.tokenizers.kmers import valid_kmers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,13 @@ class Reader:
     overlap: float
 
     def windows(self, codes: np.ndarray) -> tuple[list[Window], list[int]]:
-        """A record's windows, those of one place beside each other, strand after strand; and the known bases of each place.
+        """A record's windows, those of one place beside each other, strand after strand; and the known tokens of each place.
 
-        Windows without any known base say nothing: they are left out where there are others.
+        Windows without any known token say nothing: they are left out where there are others.
         """
         spans = self.spans(len(codes))
-        known = [int(np.count_nonzero(stretch(codes, *span) < OTHER)) for span in spans]
-        told = [i for i, bases in enumerate(known) if bases] or range(len(spans))
+        known = [known_tokens(stretch(codes, *span), self.tokenizer) for span in spans]
+        told = [i for i, tokens in enumerate(known) if tokens] or range(len(spans))
         ring = self.circular and len(codes) <= self._longest(ring=True)
         tokens = token_count(spans[0][1] - spans[0][0], self.tokenizer, circular=ring)
         windows = [Window(codes, *spans[i], reverse, ring, tokens) for i in told for reverse in (False, True)[: self.strands]]
@@ -84,6 +85,13 @@ class Reader:
 
     def _longest(self, *, ring: bool) -> int:
         return max_bases(self.max_tokens, self.tokenizer, circular=ring)
+
+
+def known_tokens(codes: np.ndarray, tokenizer: Tokenizer) -> int:
+    """How many of a stretch's tokens are of A, C, G, T alone; the others are all one id. uint8 base codes [length]."""
+    if not (codes >= OTHER).any():
+        return token_count(len(codes), tokenizer)
+    return int(np.count_nonzero(valid_kmers(codes, tokenizer.k)[:: tokenizer.stride]))
 
 
 def stretch(codes: np.ndarray, start: int, stop: int) -> np.ndarray:

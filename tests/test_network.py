@@ -256,6 +256,13 @@ def test_a_batch_of_no_records_is_refused(shape):
         network(shape)(none.view(0, 64), none, none.bool())
 
 
+@pytest.mark.parametrize("shape", [settings(), published()])
+def test_a_record_longer_than_the_network_takes_is_refused(shape):
+    tokens = torch.zeros(1, shape.max_tokens + 1, dtype=torch.long)
+    with pytest.raises(ValueError, match=f"{shape.max_tokens + 1} tokens, and the network takes {shape.max_tokens}"):
+        network(shape)(tokens, torch.tensor([shape.max_tokens + 1]), torch.tensor([False]))
+
+
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself
 def test_torch_compile_gives_the_same_values_and_gradients():
     """What calls C is left out of the graph."""

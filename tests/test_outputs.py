@@ -109,6 +109,15 @@ def test_files_and_folders_get_the_rights_that_the_user_wants(tmp_path, umask):
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o777 & ~umask
 
 
+def test_what_replaces_another_is_for_the_eyes_of_the_same_people(tmp_path):
+    (tmp_path / "file").touch(mode=0o640)
+    (tmp_path / "folder").mkdir(mode=0o700)
+    (tmp_path / "folder" / "mark").touch()
+    with atomic_file(tmp_path / "file"), atomic_folder(tmp_path / "folder", marker="mark", force=True):
+        pass
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("file", "folder")] == [0o640, 0o700]
+
+
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     link = tmp_path / "x.tsv"

@@ -19,7 +19,7 @@ from genomix.bundle import Bundle, new_model, save_bundle
 from genomix.cli.files import named
 from genomix.cli.main import main
 from genomix.predict import predict
-from genomix.records import Prediction, SequenceRecord
+from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.report.predictions import COLUMNS, write_predictions
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import build_tokenizer
@@ -131,6 +131,27 @@ def test_a_row_for_each_of_many_odd_records(model_folder, tmp_path, capsys):
     assert "2005 records" in capsys.readouterr().err
 
 
+def test_a_record_without_a_whole_known_kmer_is_too_ambiguous(bundle):
+    """To the network it is one token again and again, and so were any other."""
+    strewn = "ACN" * 50
+    assert [each.status for each in predictions(bundle, [strewn, strewn + "ACG", "ACGT" * 30])] == [
+        "too_ambiguous",
+        "classified",
+        "classified",
+    ]
+
+
+def test_windows_count_by_their_known_kmers(bundle):
+    reader = Reader(build_tokenizer(TOKENIZER), 100, 1, False, 0.0)
+    size = reader.spans(1_000)[0][1]
+    codes = np.zeros(3 * size, dtype=np.uint8)
+    codes[size : 2 * size : TOKENIZER.k] = OTHER
+    codes[2 * size] = OTHER
+    windows, weights = reader.windows(codes)
+    assert [(window.start, window.stop) for window in windows] == [(0, size), (2 * size, 3 * size)]
+    assert weights == [windows[0].tokens, windows[0].tokens - 1]
+
+
 def test_columns_and_probabilities(bundle, tmp_path):
     sequences = ["ACGT" * 30, "AC", "TTGCA" * 40]
     counts = write_predictions(predict(bundle, map(record, sequences), PredictSettings()), CLASSES, str(tmp_path / "p.tsv"))
@@ -237,7 +258,7 @@ def test_a_window_crosses_the_joint_of_a_ring_like_any_other_place():
     codes = np.random.default_rng(3).integers(0, 4, 1_000, dtype=np.uint8)
     tokenizer = build_tokenizer(TOKENIZER)
     windows, weights = Reader(tokenizer, 200, 1, True, 0.25).windows(codes)
-    assert weights == [windows[0].stop] * len(windows)
+    assert weights == [windows[0].tokens] * len(windows)
     twice = np.concatenate([codes, codes])
     assert windows[-1].stop > len(codes)
     for window in windows:
@@ -283,8 +304,7 @@ def test_windows_of_unknown_bases_alone_have_no_say():
     assert gapped.windows == 1
     assert gapped.probabilities == pytest.approx(whole.probabilities, abs=1e-9)
     (unknown,) = predictions(bundle, ["N" * 198], max_ambiguous=1, overlap=0)
-    assert unknown.windows == 3
-    assert sum(unknown.probabilities) == pytest.approx(1)
+    assert unknown.status == "too_ambiguous"
 
 
 # ---- files -------------------------------------------------------------------------------------------------------------------------------------------

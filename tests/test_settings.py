@@ -288,6 +288,7 @@ def test_the_presets_that_ship_are_sound_described_and_read_back_the_same(name, 
     other = "tiny" if name == "cvpr22" else "cvpr22"
     assert resolve(RunSettings, preset=other, config=tmp_path / "run.toml", environment={}) == shipped
     assert dict(settings.presets.describe_presets())[name]
+    assert resolve(RunSettings, preset=name, assignments=["tokenizer.kind=nucleotide"], environment={}).tokenizer.k == 1
 
 
 @given(
