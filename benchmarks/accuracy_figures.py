@@ -12,7 +12,7 @@ from accuracy_sets import Places, Run
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.metrics import headline
-from genomix.metrics.bootstrap import interval, resampled_weights, sampling_units
+from genomix.metrics.bootstrap import freedom_of_classes, interval, resampled_weights, sampling_units
 from genomix.metrics.weighted import figures_of_decisions
 
 FIGURES = ("accuracy", "macro_f1", "roc_auc", "log_loss")
@@ -83,7 +83,7 @@ def gain(dataset: Dataset, split: str, ours: np.ndarray, theirs: np.ndarray, *, 
         [_differences(labels, ours, theirs, weights) for weights in resampled_weights(len(labels), groups, resamples, 0)]
     )
     units = sampling_units(len(labels), groups)
-    bounds = interval(differences, units, CONFIDENCE)
+    bounds = interval(differences, units, CONFIDENCE, freedom=min(freedom_of_classes(labels, groups), units - 1))
     assert bounds is not None, f"{units} independent records are too few for an interval"
     return {
         "difference": network - rival,

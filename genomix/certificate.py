@@ -1,13 +1,15 @@
 """The length certificate: the record lengths at which a model's accuracy was measured to hold, and the warning of records outside it.
 
 Accuracy is measured on records as they are and on crops of them (`audit.checks`). A crop holds where it costs at most `TOLERANCE` of accuracy, on the same
-records. The certificate runs from the shortest crop that holds, all longer ones holding too, to the longest record of training and test. Where enough records
+records, and these are enough to rule out that it costs more than `MOST`. The certificate runs from the shortest crop that holds, all longer ones holding too, to
+the longest record of training and test. Where enough records
 that were tested whole are shorter than that, and the answers to them are as good but for the tolerance, it begins at the 5th percentile of the lengths; of
 records as short as a crop that does not hold nothing is said.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -19,25 +21,33 @@ _log = logging.getLogger(__name__)
 TOLERANCE = 0.05
 """Accuracy that a crop may cost and still hold."""
 
+MOST = 0.1
+"""Accuracy that a crop which holds does not cost, at the confidence of the intervals: of 10 records that all stay right a tenth of others may well not."""
+
 FEWEST_RECORDS = 10
 """Records that a crop must be measured on; with fewer tested records there is no certificate."""
 
 _SHORT = 0.05
 
 
-def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, right: np.ndarray, longest: int) -> dict[str, Any] | None:
-    """`shortest longest tolerance`, lengths in bases; None where too few records were tested that are longer than the crops that do not hold.
+def certify(
+    crops: Sequence[Mapping[str, Any]], tested: np.ndarray, right: np.ndarray, longest: int, *, chance: float
+) -> dict[str, Any] | None:
+    """`shortest longest tolerance`, lengths in bases; None where too few records were tested that are longer than the crops that do not hold, or the answers are no
+    better than one for all.
 
     Args:
-        crops: `length` and `drop` (the accuracy that it costs) of each crop that was measured.
+        crops: `length`, `records` and `drop` (the accuracy that it costs, with its interval) of each crop that was measured.
         tested: int [record], lengths of the records that were tested whole.
         right: bool [record], whether the answers to those were.
         longest: of training and test.
+        chance: accuracy of the most frequent class as the answer to all.
     """
     failed = max((crop["length"] for crop in crops if crop["drop"]["difference"] > TOLERANCE), default=0)
-    held = [crop["length"] for crop in crops if crop["length"] > failed]
+    longest_first = sorted((crop for crop in crops if crop["length"] > failed), key=lambda crop: -crop["length"])
+    held = [crop["length"] for crop in takewhile(_is_bounded, longest_first)]
     whole = tested[tested > failed]
-    if len(whole) < FEWEST_RECORDS:
+    if len(whole) < FEWEST_RECORDS or right.mean() <= chance:
         return None
     shortest = int(np.quantile(whole, _SHORT, method="lower"))
     if held and shortest < min(held):
@@ -45,6 +55,15 @@ def certify(crops: Sequence[Mapping[str, Any]], tested: np.ndarray, right: np.nd
         if len(below) < FEWEST_RECORDS or below.mean() < right[tested > failed].mean() - TOLERANCE:
             shortest = min(held)
     return {"shortest": min([shortest, *held]), "longest": longest, "tolerance": TOLERANCE}
+
+
+def _is_bounded(crop: Mapping[str, Any]) -> bool:
+    low, high = crop["drop"]["low"], crop["drop"]["high"]
+    if high is None:
+        return False
+    if low == high:  # no record tells: by the rule of three so many of others may still do
+        high += 3 / crop["records"]
+    return bool(high <= MOST)
 
 
 class LengthWatch:

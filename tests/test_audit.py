@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small_data import MODEL, TOKENIZER, random_sequence, small_dataset, write_fasta
+from torch import nn
 
 from genomix.audit import audit_lines, checks, find_shortcuts
 from genomix.audit.checks import BLOCKS, cropped, run_checks, sampled, shuffled
@@ -24,6 +25,7 @@ from genomix.metrics import compare, headline
 from genomix.records import Prediction, SequenceRecord
 from genomix.report.checks import check_rows, check_words, gain_rows, length_figure, trait_rows
 from genomix.scorer import Scores
+from genomix.tokenizers import build_tokenizer
 
 
 def normal_lengths(rng, mean, count):
@@ -45,6 +47,26 @@ def made_dataset(folder, lengths, *, gc=None):
 def untrained(dataset):
     torch.manual_seed(0)
     return Bundle(new_model(MODEL, TOKENIZER, len(dataset.classes)), TOKENIZER, dataset.classes, "both", circular=dataset.circular)
+
+
+class CountsStrong(nn.Module):
+    """Answers with the second class where most k-mers begin with G or C."""
+
+    def __init__(self, settings):
+        super().__init__()
+        self.settings, self.unused = settings, nn.Parameter(torch.zeros(1))
+        tokenizer = build_tokenizer(TOKENIZER)
+        self.strong = torch.tensor([number for number in range(tokenizer.unknown) if tokenizer.decode(number)[0] in "GC"])
+
+    def forward(self, tokens, lengths, circular):  # noqa: ARG002 - as a classifier has them
+        share = torch.isin(tokens, self.strong).sum(1) / lengths
+        return torch.stack([torch.full_like(share, 5.0), 10 * share], 1)
+
+
+def informed(dataset):
+    """A model that tells the GC-poor class from the GC-rich one."""
+    bundle = untrained(dataset)
+    return replace(bundle, model=CountsStrong(bundle.model.settings))
 
 
 def audited(dataset, *, network="kmer6"):
@@ -219,7 +241,7 @@ def ordered(tmp_path_factory):
     rng = random.Random(8)
     sources = []
     for name, poor_first in (("gcfirst", False), ("poorfirst", True)):
-        sequences = {f"{name}{number}": halves(20_000, poor_first=poor_first, rng=rng) for number in range(30)}
+        sequences = {f"{name}{number}": halves(20_000, poor_first=poor_first, rng=rng) for number in range(40)}
         sources.append(f"{name}={write_fasta(folder / f'{name}.fa', sequences)}")
     settings = PreprocessSettings(split=SplitSettings(method="stratified", fractions=(0.4, 0.2, 0.4)), circular=True)
     return preprocess(sources, settings, folder / "dataset")
@@ -278,7 +300,7 @@ class TestChecks:
         scorer, found = checked(ordered, poor_first)
         assert (found["checks"]["records"], found["checks"]["of"]) == (15, len(ordered.indices("test")))
         assert len(scorer.seen) == 15 * 5
-        assert "(15 of 24 records)" in "\n".join(audit_lines(found))
+        assert "(15 of 32 records)" in "\n".join(audit_lines(found))
 
     def test_a_sample_is_bounded_but_never_tiny(self):
         assert len(sampled(np.full(2000, 1000), 0)) == 500
@@ -307,7 +329,7 @@ class TestChecks:
 
     def test_short_records_are_checked_for_nothing_and_say_why(self, tmp_path):
         dataset = small_dataset(tmp_path)
-        found = evaluate(untrained(dataset), dataset, baselines=False)
+        found = evaluate(informed(dataset), dataset, baselines=False)
         assert found["checks"]["shuffles"] == found["checks"]["crops"] == []
         assert len(found["checks"]["skipped"]) == len(BLOCKS) + 4
         assert (
@@ -317,7 +339,7 @@ class TestChecks:
 
     def test_records_that_trained_the_model_certify_no_length(self, tmp_path):
         dataset = small_dataset(tmp_path)
-        bundle = untrained(dataset)
+        bundle = informed(dataset)
         elsewhere = replace(bundle, provenance={"dataset": {"dataset_sha256": "another"}})
         found = [
             evaluate(model, dataset, split=split, baselines=False)["length_certificate"] is None
@@ -329,9 +351,15 @@ class TestChecks:
         dataset = small_dataset(tmp_path)
         trained, tested = (dataset.lengths[dataset.indices(split)].max() for split in ("train", "test"))
         assert trained > tested
-        elsewhere = replace(untrained(dataset), provenance={"dataset": {"dataset_sha256": "another"}})
-        found = [evaluate(bundle, dataset, baselines=False)["length_certificate"]["longest"] for bundle in (untrained(dataset), elsewhere)]
+        elsewhere = replace(informed(dataset), provenance={"dataset": {"dataset_sha256": "another"}})
+        found = [evaluate(bundle, dataset, baselines=False)["length_certificate"]["longest"] for bundle in (informed(dataset), elsewhere)]
         assert found == [trained, tested]
+
+    def test_answers_no_better_than_one_for_all_certify_no_length(self, tmp_path):
+        dataset = small_dataset(tmp_path)
+        found = evaluate(untrained(dataset), dataset, baselines=False)
+        assert found["accuracy"] <= max(row["support"] for row in found["per_class"]) / found["records"]
+        assert found["length_certificate"] is None
 
     def test_a_class_of_one_group_is_one_family_and_named(self, tmp_path):
         dataset = small_dataset(tmp_path)
@@ -345,15 +373,19 @@ class TestChecks:
         assert found["units"] == records["cluster"].nunique()
 
 
-def certified(crops, tested, longest, wrong=()):
+def certified(crops, tested, longest, wrong=(), chance=0.5):
     right = np.ones(len(tested), dtype=bool)
     right[list(wrong)] = False
-    return certify(crops, tested, right, longest)
+    return certify(crops, tested, right, longest, chance=chance)
+
+
+def crop(length, drop, *, records=40, high=None):
+    return {"length": length, "records": records, "drop": {"difference": drop, "low": drop, "high": drop if high is None else high}}
 
 
 class TestCertificate:
     def crops(self, *drops):
-        return [{"length": length, "drop": {"difference": drop}} for length, drop in zip((1000, 4000, 16_000), drops, strict=False)]
+        return [crop(length, drop, high=0.09 if drop else None) for length, drop in zip((1000, 4000, 16_000), drops, strict=False)]
 
     @pytest.mark.parametrize(
         ("drops", "shortest"),
@@ -363,7 +395,7 @@ class TestCertificate:
         assert certified(self.crops(*drops), np.full(40, 30_000), 50_000) == {"shortest": shortest, "longest": 50_000, "tolerance": 0.05}
 
     def test_short_records_that_were_tested_whole_are_inside(self):
-        assert certified([{"length": 50, "drop": {"difference": 0.3}}], np.arange(100, 300), 300)["shortest"] == 109
+        assert certified([crop(50, 0.3)], np.arange(100, 300), 300)["shortest"] == 109
 
     def test_records_as_short_as_a_crop_that_does_not_hold_certify_nothing(self):
         tested = np.array([400] * 20 + [20_000] * 180)
@@ -379,6 +411,22 @@ class TestCertificate:
 
     def test_few_records_certify_nothing(self):
         assert certified([], np.full(9, 1000), 1000) is None
+
+    @pytest.mark.parametrize(
+        ("crop", "shortest"),
+        [
+            (crop(1000, 0.0, records=31), 1000),
+            (crop(1000, 0.0, records=29), 30_000),
+            (crop(1000, 0.03, high=0.1), 1000),
+            (crop(1000, 0.03, high=0.11), 30_000),
+            (crop(1000, 0.0) | {"drop": {"difference": 0.0, "low": None, "high": None}}, 30_000),
+        ],
+    )
+    def test_a_crop_holds_where_enough_records_say_so(self, crop, shortest):
+        assert certified([crop], np.full(40, 30_000), 50_000)["shortest"] == shortest
+
+    def test_a_longer_crop_that_says_too_little_ends_the_certificate(self):
+        assert certified([crop(1000, 0.0), crop(4000, 0.0, records=20)], np.full(40, 30_000), 50_000)["shortest"] == 30_000
 
     def test_records_outside_are_counted_in_one_warning(self, caplog):
         watch = LengthWatch({"shortest_certified": 1000, "longest_certified": 2000})
@@ -453,6 +501,16 @@ class TestReport:
         words = check_words(metrics)
         assert "The order of pieces of 1,000 bases matters to the network." in words
         assert any("16,000 to 20,000 bases" in sentence for sentence in words)
+        shuffle, *others = metrics["checks"]["shuffles"]
+        better = shuffle | {"drop": {"difference": -0.2, "low": -0.3, "high": -0.1}}
+        (said,) = (
+            each
+            for each in check_words(metrics | {"checks": metrics["checks"] | {"shuffles": [better, *others]}})
+            if "1,000" in each and "misleads" in each
+        )
+        assert said == "The order of pieces of 1,000 bases matters to the network, and misleads it: it does better without."
+        none = metrics | {"checks": metrics["checks"] | {"whole": {"accuracy": 0.5, "macro_f1": 0.3}}}
+        assert "Shuffling can't tell what the network uses: its answers are no better than one class for all." in check_words(none)
         assert any("Not made: shuffle at 16,000 bases" in sentence for sentence in words)
         assert length_figure(metrics).drawing.count("<circle") == 6
 

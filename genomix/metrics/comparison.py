@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from genomix.metrics.bootstrap import CONFIDENCE, RESAMPLES, fewest_units, gain_of, intervals_of, resampled_figures, sampling_units
+from genomix.metrics.bootstrap import (
+    CONFIDENCE,
+    RESAMPLES,
+    differing_units,
+    fewest_units,
+    gain_of,
+    intervals_of,
+    resampled_figures,
+    sampling_units,
+)
 from genomix.metrics.by_rank import best_baseline, figures_by_rank
 from genomix.metrics.by_similarity import similarity_lines
 from genomix.metrics.calibration import error_by_chance
@@ -87,7 +96,10 @@ def compare(
         (headline(labels, each), draws) for each, draws in zip(answers, resampled_figures(labels, answers, **resampling), strict=True)
     ]
     ours, others = judged[0], dict(zip(baselines, judged[1:], strict=True))
-    gains = {name: gain_of(GAIN_METRIC, ours, other, confidence) for name, other in others.items()}
+    gains = {
+        name: gain_of(GAIN_METRIC, ours, other, confidence, differing=differing_units(probabilities, baselines[name], groups=groups))
+        for name, other in others.items()
+    }
     scores = {name: points for name, (points, _) in others.items()}
     return {
         **ours[0],
@@ -111,10 +123,12 @@ def compare(
 def summary_lines(metrics: dict) -> list[str]:
     """What the command prints of `compare`'s result: the gain over the best baseline, then the network and the baselines side by side."""
     count, classes = metrics["records"], len(metrics["classes"])
+    tested = sum(row["support"] > 0 for row in metrics["per_class"])
     records = f"{count} record{'s' if count != 1 else ''}"
+    of_classes = f"{classes} classes" if tested == classes else f"{tested} of {classes} classes"
     return [
         gain_line(metrics),
-        f"{metrics['split']} split: {records}, {classes} classes{_interval_note(metrics)}",
+        f"{metrics['split']} split: {records}, {of_classes}{_interval_note(metrics)}",
         *_table(metrics),
         *_rank_table(metrics),
         *similarity_lines(metrics.get("by_similarity")),
@@ -172,6 +186,8 @@ def _table(metrics: dict) -> list[str]:
     for name in FIGURES:
         interval = metrics["intervals"][name]
         between = f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+        if name == "ece":
+            between = f"chance: {metrics['ece_by_chance']['mean']:.3f}"
         others = [_number(each[name]) for each in metrics["baselines"].values()]
         rows.append([FIGURE_TITLES[name], _number(metrics[name]), between, *others])
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]

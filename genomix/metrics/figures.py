@@ -17,6 +17,9 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "roc_auc", "avera
 FIGURES_OF_DECISIONS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc")
 """Those that need no more than the predicted classes."""
 
+FIGURES_OVER_CLASSES = ("balanced_accuracy", "macro_f1", "mcc", "roc_auc", "average_precision")
+"""Those in which a rare class counts as much as a common one, or nearly."""
+
 SMALLEST_PROBABILITY = 1e-15
 """Probabilities are raised to this before their logarithm: a class that a model rules out costs 34.5, not infinity."""
 

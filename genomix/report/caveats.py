@@ -6,8 +6,10 @@ from typing import Any
 
 from genomix.data.label_text import listed
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
+from genomix.metrics.bootstrap import fewest_units
 from genomix.report.inputs import DataSummary, ReportInputs
 from genomix.report.similarity import near_duplicate_words
+from genomix.train.history import NOTICEABLE
 
 FEW_UNITS = 50
 """Records (or groups) in the test split below which its figures are called rough."""
@@ -97,6 +99,10 @@ def _of_gain(metrics: dict[str, Any]) -> Iterator[Caveat]:
             "Gain not shown",
             f"This test split has too few unrelated records to tell whether the network or the {name} is better.",
         )
+    elif gain["low"] == gain["high"] == 0:
+        yield Caveat(
+            "warning", "Gain not shown", f"The network and the {name} are right on the same records: these can't tell which is better."
+        )
     elif kind == "open":
         yield Caveat(
             "warning",
@@ -115,7 +121,9 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
         yield Caveat(
             "warning",
             "Small test split",
-            f"It holds {units}, independent of each other. Read the intervals, not the third decimal.",
+            f"It holds {units}, too few for intervals: read the figures as examples."
+            if count < fewest_units(bootstrap["confidence"])
+            else f"It holds {units}, independent of each other. Read the intervals, not the third decimal.",
         )
     if divided := bootstrap.get("divided"):
         yield Caveat(
@@ -134,8 +142,13 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
         )
     if scarce:
         yield Caveat(
-            "note", "Classes with few test records", f"Fewer than {FEW_OF_A_CLASS} are of class {listed(scarce)}; their rows are rough."
+            "note",
+            "Classes with few test records",
+            f"Fewer than {FEW_OF_A_CLASS} are of class {listed(scarce)}; their rows are rough, and so is what averages over classes.",
         )
+    never = [row["class"] for row in metrics["per_class"] if row["support"] >= FEW_OF_A_CLASS and not row["predicted"]]
+    if never:
+        yield Caveat("warning", "Classes that are never the answer", f"No test record was called {listed(never)}, and some are.")
 
 
 def _of_split(data: DataSummary, *, leak_known: bool) -> Iterator[Caveat]:
@@ -160,7 +173,8 @@ def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
     validations = [row for row in history if row["event"] == "validation"]
     if history and not validations:
         yield Caveat("note", "No validation split", "The weights of the last step were taken, without a look at records outside training.")
-    if len(validations) > 2 and min(validations, key=lambda row: row["loss"]) is validations[-1]:
+    losses = [row["loss"] for row in validations]
+    if len(losses) > 2 and losses[-1] < min(losses[:-1]) - NOTICEABLE:
         yield Caveat(
             "note",
             "Training may have stopped early",

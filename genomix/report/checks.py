@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genomix.certificate import TOLERANCE
+from genomix.certificate import MOST, TOLERANCE
 from genomix.metrics import BASELINE_TITLES, SHORT_TITLES
 from genomix.report.content import Cell, Figure, signed
 from genomix.report.figures import Curve, curves_chart
@@ -77,14 +77,17 @@ def check_words(metrics: dict[str, Any]) -> list[str]:
     words = [
         f"Made on {checks['records']:,} of {checks['of']:,} test records (seed {checks['seed']}); intervals are of {checks['resamples']:,} resamples."
     ]
-    words += [_order_words(row, metrics["bootstrap"]) for row in checks["shuffles"]]
+    if checks["shuffles"] and checks["whole"]["accuracy"] <= _largest_share(metrics):
+        words.append("Shuffling can't tell what the network uses: its answers are no better than one class for all.")
+    else:
+        words += [_order_words(row, metrics["bootstrap"]) for row in checks["shuffles"]]
     if certificate := metrics["length_certificate"]:
         words.append(
             f"Length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases. Accuracy was measured to hold from the one on (a crop holds where "
-            f"it costs at most {certificate['tolerance']:.2f}); the other is the longest record trained or tested on. genomix predict warns of others."
+            f"it costs at most {certificate['tolerance']:.2f}, and on enough records to rule out more than {MOST:.2f}); the other is the longest record trained or tested on. genomix predict warns of others."
         )
     else:
-        words.append("No length certificate: too few test records.")
+        words.append("No length certificate: too few test records, or their answers are no better than one class for all.")
     return words + [f"Not made: {each['check']} at {each['size']:,} bases, as {each['reason']}." for each in checks["skipped"]]
 
 
@@ -92,11 +95,19 @@ def _order_words(row: dict[str, Any], bootstrap: dict[str, Any]) -> str:
     low, high = row["drop"]["low"], row["drop"]["high"]
     if low is not None and low > 0:
         return f"The order of pieces of {row['block']:,} bases matters to the network."
+    if high is not None and high < 0:
+        return f"The order of pieces of {row['block']:,} bases matters to the network, and misleads it: it does better without."
     if high is not None and low == high:  # no record tells: by the rule of three so many of others may still do
         high += 3 / min(row["records"], bootstrap.get("families", bootstrap["units"]))
     small = high is not None and high <= TOLERANCE
     found = "what the network uses is inside them" if small else "there are too few records to tell"
     return f"No effect of the order of pieces of {row['block']:,} bases is shown: {found}."
+
+
+def _largest_share(metrics: dict[str, Any]) -> float:
+    """Accuracy of the most frequent class as the answer to all."""
+    support = [row["support"] for row in metrics["per_class"]]
+    return float(max(support) / sum(support))
 
 
 def _between(low: float | None, high: float | None, *, sign: int = 1) -> str:

@@ -76,7 +76,8 @@ def calibration(metrics: dict[str, Any]) -> Figure:
     return Figure(
         drawing,
         "Dots are the records of one of 15 bins of equal width, their area the number of records. On the dashed line a probability is the part that is "
-        f"right; below it the network is too sure. Expected calibration error {metrics['ece']:.3f}.",
+        f"right; below it the network is too sure. Expected calibration error {metrics['ece']:.3f}; probabilities that are right come to "
+        f"{metrics['ece_by_chance']['mean']:.3f} by chance.",
     )
 
 

@@ -10,6 +10,9 @@ from tqdm import tqdm
 from genomix.errors import DataError
 from genomix.outputs import atomic_file
 
+NOTICEABLE = 1e-4
+"""Nats that the validation loss must fall for training to go on; a network that has all records right could go on gaining less for ever."""
+
 
 class History:
     """The log of a run.

@@ -20,7 +20,7 @@ from genomix.data.batches import Batch, made_for
 from genomix.errors import Interrupted, SettingsError
 from genomix.processes import noticing_lost_processes
 from genomix.train import sharding
-from genomix.train.history import History
+from genomix.train.history import NOTICEABLE, History
 from genomix.train.state import Training, save
 from genomix.train.stopping import StopRequested, StopRequests, stop_requests, told
 
@@ -175,15 +175,11 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
     if better:
         progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
         training.best = _weights(training.average.module)
-    if gain > _NOTICEABLE:
+    if gain > NOTICEABLE:
         progress.waited = 0
     elif learnt:
         progress.waited += 1
     history.validation(progress.step, progress.epoch, figures, best=better)
-
-
-_NOTICEABLE = 1e-4
-"""Nats of validation loss; a network that has all records right could go on gaining less for ever."""
 
 
 def _take_mean_loss(training: Training) -> bool:
