@@ -54,6 +54,10 @@ BAD_CONTENT = {
     "zip": (b"PK\x03\x04abc", "{path}: found a zip archive, " + FORMATS, "unzip it first"),
     "bam": (bgzip(b"BAM\x01abc"), "{path}: found a BAM alignment, " + FORMATS, "samtools fasta makes FASTA of it"),
     "sam": (b"@SQ\tSN:a\tLN:4\n", "{path}: found a SAM alignment, " + FORMATS, "samtools fasta makes FASTA of it"),
+    **{
+        f"sam {tag.decode()}": (b"@" + tag + b"\tx\n", "{path}: found a SAM alignment, " + FORMATS, "samtools fasta makes FASTA of it")
+        for tag in (b"HD", b"RG", b"PG", b"CO")
+    },
     "html": (b"<!DOCTYPE html>", "{path}: found a web page or XML, " + FORMATS, "download the FASTA itself"),
     "quality short": (
         GOOD_READ + b"@b\nACGT\n+\nIII\n",
