@@ -37,6 +37,16 @@ BAD_CONTENT = {
     "latin-1": (b">a\nAC\xe9\n", "{path}, line 2, record 1 ('a'): found 'é', expected an IUPAC nucleotide code", LETTERS),
     "nameless": (b">\nAC!\n", "{path}, line 2, record 1: found '!', expected an IUPAC nucleotide code", LETTERS),
     "mac": (b">a\rACGT\rAC*\r", "{path}, line 3, record 1 ('a'): found '*', expected an IUPAC nucleotide code", PROTEIN),
+    "a carriage return and no sequence": (
+        b">a\nAC\n>b x\rACGT\n\n>c\nGT\n",
+        "{path}: found a carriage return after '>b x' and no line of sequence below, expected line ends of one kind",
+        "tr '\\r' '\\n' < OLD > NEW makes all of them ends of lines",
+    ),
+    "a carriage return in the last header": (
+        b">b\rACGT\n",
+        "{path}: found a carriage return after '>b' and no line of sequence below, expected line ends of one kind",
+        "tr '\\r' '\\n' < OLD > NEW makes all of them ends of lines",
+    ),
     "nul in header": (
         b">a\nA\n>a\0b\nA\n",
         "{path}, record 2: found a NUL byte in a header",
