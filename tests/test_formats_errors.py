@@ -18,7 +18,10 @@ PROTEIN = f"protein FASTA? {LETTERS}"
 FORMATS = "expected FASTA, FASTQ, GenBank or EMBL"
 BEGINNINGS = "FASTA begins with '>', FASTQ with '@', GenBank with LOCUS, EMBL with ID"
 FASTQ_HINT = "was the file cut off? Each record is a header, bases, '+', and as many quality letters as bases"
+LOCUS = "it reads LOCUS, name, length, bp, blanks between; does a long name run into the length? shorten it (prokka --compliant), or give the FASTA"
+FULL = "download records in full: 'GenBank (full)' at NCBI, efetch -format gbwithparts, not those that only name their contigs"
 CUT = "was the file cut off, or edited by hand?"
+CONTIGS = GENBANK[: GENBANK.index("ORIGIN")] + "CONTIG      join(X1.1:1..14)\n//\n"
 GOOD_READ = b"@a\nACGT\n+\nIIII\n"
 
 BAD_CONTENT = {
@@ -104,17 +107,32 @@ BAD_CONTENT = {
     "genbank lines": (
         GENBANK.replace("14 bp    DNA ", "many of them").encode(),
         "{path}, record 1: broken GenBank: Did not recognise the LOCUS line layout",
-        CUT,
+        LOCUS,
     ),
     "genbank letter": (
         GENBANK.replace("acguryswkm", "acgu*yswkm").encode(),
         "{path}, record 2 ('s2'): found '*', expected an IUPAC nucleotide code",
         PROTEIN,
     ),
+    "genbank long name": (
+        GENBANK.replace("S1                        14 bp", "NODE_1_length_14_cov_10.3_pilon14 bp").encode(),
+        "{path}, record 1: broken GenBank: Did not recognise the LOCUS line layout",
+        LOCUS,
+    ),
     "genbank contigs only": (
-        GENBANK.replace("ORIGIN\n        1 acgtacgtac gtnn\n", "CONTIG      join(X1.1:1..14)\n").encode(),
-        "{path}, record 1 ('s1'): the record holds no sequence",
-        "download it in full: 'GenBank (full)' at NCBI, not a record that only names its contigs",
+        CONTIGS.encode(),
+        "{path}: the record holds no sequence",
+        FULL,
+    ),
+    "genbank contigs only, twice": (
+        2 * CONTIGS.encode(),
+        "{path}: its 2 records hold no sequence",
+        FULL,
+    ),
+    "genbank no bases": (
+        GENBANK.replace("        1 acguryswkm bdhv\n", "").encode(),
+        "{path}, record 2 ('s2'): broken GenBank: found no base below ORIGIN, expected 14",
+        CUT,
     ),
     "genbank preamble alone": (
         b"GBTST1.SEQ          Genetic Sequence Data Bank\n\n",
@@ -126,7 +144,7 @@ BAD_CONTENT = {
     "swiss-prot": (
         b"ID   TITIN_DROME             Reviewed;       18141 AA.\nAC   Q9I7U4;\n",
         "{path}, record 1: broken EMBL: Did not recognise the ID line layout",
-        CUT,
+        "it reads ID   X56734; SV 1; linear; mRNA; STD; PLN; 1859 BP.; is this a protein entry (Swiss-Prot)?",
     ),
 }
 
