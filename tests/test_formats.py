@@ -108,6 +108,29 @@ def test_odd_files_are_read_right(tmp_path, text, records):
     assert contents(written(tmp_path, text)) == [(*record, ordinal) for ordinal, record in enumerate(records, start=1)]
 
 
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 1 << 18])
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [
+        (b">a x\rAC\rGT\r>b\rG\n", [("a", "x", b"ACGT"), ("b", "", b"G")]),
+        (b">a\rAC\r>b\rG\r>c\nACGT\n>d y\rT\rT\n", [("a", "", b"AC"), ("b", "", b"G"), ("c", "", b"ACGT"), ("d", "y", b"TT")]),
+        (b">c y\rz\nAC\rGT\n>a\rAC\r>b\rG\rG\r", [("c", "y z", b"ACGT"), ("a", "", b"AC"), ("b", "", b"GG")]),
+        (b">c\nACGT\r>b\rG\n", [("c", "", b"ACGT"), ("b", "", b"G")]),
+        (b">c\r\nACGT\r\n>b\rG\rG", [("c", "", b"ACGT"), ("b", "", b"GG")]),
+        (b">a x\r\r\nAC\r\r\n>b\r\r\n", [("a", "x", b"AC"), ("b", "", b"")]),
+        (b">a x\ry\n\n \nAC\n", [("a", "x y", b"AC")]),
+    ],
+    ids=["line feed at the end", "mac and unix", "unix and mac", "unix into mac", "dos and mac", "two before a line feed", "a slip"],
+)
+def test_carriage_returns_end_lines_however_the_input_comes(tmp_path, monkeypatch, text, records, block):
+    monkeypatch.setattr("genomix.formats.fasta._BLOCK_BYTES", block)
+    assert contents(written(tmp_path, text)) == [(*record, ordinal) for ordinal, record in enumerate(records, start=1)]
+
+
+def test_a_long_record_of_a_mac_with_a_line_feed_at_its_end(tmp_path):
+    assert contents(written(tmp_path, b">a\r" + b"ACGTN\r" * 20_000 + b"A\n")) == [("a", "", b"ACGTN" * 20_000 + b"A", 1)]
+
+
 def test_a_line_of_five_million_bases_and_one_of_many_blanks(tmp_path):
     text = b"\n" * 300_000 + b">long\n" + b"ACGTN" * 1_000_000 + b"\n>short\nA\n"
     assert [(r.id, len(r.sequence)) for r in open_records(str(written(tmp_path, text)))] == [("long", 5_000_000), ("short", 1)]

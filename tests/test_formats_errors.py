@@ -18,7 +18,10 @@ PROTEIN = f"protein FASTA? {LETTERS}"
 FORMATS = "expected FASTA, FASTQ, GenBank or EMBL"
 BEGINNINGS = "FASTA begins with '>', FASTQ with '@', GenBank with LOCUS, EMBL with ID"
 FASTQ_HINT = "was the file cut off? Each record is a header, bases, '+', and as many quality letters as bases"
+LOCUS = "it reads LOCUS, name, length, bp, blanks between; does a long name run into the length? shorten it (prokka --compliant), or give the FASTA"
+FULL = "download records in full: 'GenBank (full)' at NCBI, efetch -format gbwithparts, not those that only name their contigs"
 CUT = "was the file cut off, or edited by hand?"
+CONTIGS = GENBANK[: GENBANK.index("ORIGIN")] + "CONTIG      join(X1.1:1..14)\n//\n"
 GOOD_READ = b"@a\nACGT\n+\nIIII\n"
 
 BAD_CONTENT = {
@@ -37,6 +40,16 @@ BAD_CONTENT = {
     "latin-1": (b">a\nAC\xe9\n", "{path}, line 2, record 1 ('a'): found 'é', expected an IUPAC nucleotide code", LETTERS),
     "nameless": (b">\nAC!\n", "{path}, line 2, record 1: found '!', expected an IUPAC nucleotide code", LETTERS),
     "mac": (b">a\rACGT\rAC*\r", "{path}, line 3, record 1 ('a'): found '*', expected an IUPAC nucleotide code", PROTEIN),
+    "a carriage return and no sequence": (
+        b">a\nAC\n>b x\rACGT\n\n>c\nGT\n",
+        "{path}: found a carriage return after '>b x' and no line of sequence below, expected line ends of one kind",
+        "tr '\\r' '\\n' < OLD > NEW makes all of them ends of lines",
+    ),
+    "a carriage return in the last header": (
+        b">b\rACGT\n",
+        "{path}: found a carriage return after '>b' and no line of sequence below, expected line ends of one kind",
+        "tr '\\r' '\\n' < OLD > NEW makes all of them ends of lines",
+    ),
     "nul in header": (
         b">a\nA\n>a\0b\nA\n",
         "{path}, record 2: found a NUL byte in a header",
@@ -54,6 +67,10 @@ BAD_CONTENT = {
     "zip": (b"PK\x03\x04abc", "{path}: found a zip archive, " + FORMATS, "unzip it first"),
     "bam": (bgzip(b"BAM\x01abc"), "{path}: found a BAM alignment, " + FORMATS, "samtools fasta makes FASTA of it"),
     "sam": (b"@SQ\tSN:a\tLN:4\n", "{path}: found a SAM alignment, " + FORMATS, "samtools fasta makes FASTA of it"),
+    **{
+        f"sam {tag.decode()}": (b"@" + tag + b"\tx\n", "{path}: found a SAM alignment, " + FORMATS, "samtools fasta makes FASTA of it")
+        for tag in (b"HD", b"RG", b"PG", b"CO")
+    },
     "html": (b"<!DOCTYPE html>", "{path}: found a web page or XML, " + FORMATS, "download the FASTA itself"),
     "quality short": (
         GOOD_READ + b"@b\nACGT\n+\nIII\n",
@@ -90,17 +107,32 @@ BAD_CONTENT = {
     "genbank lines": (
         GENBANK.replace("14 bp    DNA ", "many of them").encode(),
         "{path}, record 1: broken GenBank: Did not recognise the LOCUS line layout",
-        CUT,
+        LOCUS,
     ),
     "genbank letter": (
         GENBANK.replace("acguryswkm", "acgu*yswkm").encode(),
         "{path}, record 2 ('s2'): found '*', expected an IUPAC nucleotide code",
         PROTEIN,
     ),
+    "genbank long name": (
+        GENBANK.replace("S1                        14 bp", "NODE_1_length_14_cov_10.3_pilon14 bp").encode(),
+        "{path}, record 1: broken GenBank: Did not recognise the LOCUS line layout",
+        LOCUS,
+    ),
     "genbank contigs only": (
-        GENBANK.replace("ORIGIN\n        1 acgtacgtac gtnn\n", "CONTIG      join(X1.1:1..14)\n").encode(),
-        "{path}, record 1 ('s1'): the record holds no sequence",
-        "download it in full: 'GenBank (full)' at NCBI, not a record that only names its contigs",
+        CONTIGS.encode(),
+        "{path}: the record holds no sequence",
+        FULL,
+    ),
+    "genbank contigs only, twice": (
+        2 * CONTIGS.encode(),
+        "{path}: its 2 records hold no sequence",
+        FULL,
+    ),
+    "genbank no bases": (
+        GENBANK.replace("        1 acguryswkm bdhv\n", "").encode(),
+        "{path}, record 2 ('s2'): broken GenBank: found no base below ORIGIN, expected 14",
+        CUT,
     ),
     "genbank preamble alone": (
         b"GBTST1.SEQ          Genetic Sequence Data Bank\n\n",
@@ -112,7 +144,7 @@ BAD_CONTENT = {
     "swiss-prot": (
         b"ID   TITIN_DROME             Reviewed;       18141 AA.\nAC   Q9I7U4;\n",
         "{path}, record 1: broken EMBL: Did not recognise the ID line layout",
-        CUT,
+        "it reads ID   X56734; SV 1; linear; mRNA; STD; PLN; 1859 BP.; is this a protein entry (Swiss-Prot)?",
     ),
 }
 

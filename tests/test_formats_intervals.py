@@ -176,13 +176,50 @@ def test_an_index_of_another_file(tmp_path, genome):
     written(tmp_path, b"c1\t200\t10\t10\t11\n", "genome.fa.fai")
     with pytest.raises(DataError) as caught:
         intervals(bed_file(tmp_path, "c1\t90\t100\tx\n"), genome)
-    assert caught.value.message == f"found 0 bases in {genome}: its index is of another file"
+    assert f"or {genome}.fai is of another file" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["genome.fa", "genome.fa.gz"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        GENOME[GENOME.index(">c2") :] + GENOME[: GENOME.index(">c2")],
+        GENOME.replace(">c2", ">c22"),
+        GENOME.replace(">c1 first", ">c1"),
+        GENOME.replace(">c1", ">c0"),
+        GENOME.replace("AC\n>c2", "A\n>c2"),
+        f">c0 {'long ' * 1000}\nA\n{GENOME}",
+    ],
+    ids=["reordered", "renamed", "redescribed", "another name", "shorter", "one more"],
+)
+def test_an_index_that_a_file_with_an_older_date_does_not_fit(tmp_path, name, changed):
+    compress = bgzip if name.endswith(".gz") else bytes
+    genome, bed = written(tmp_path, compress(GENOME.encode()), name), bed_file(tmp_path, "c2\t0\t4\tx\n")
+    assert intervals(bed, genome)[0][1] == b"GGGG"
+    written(tmp_path, compress(changed.encode()), name)
+    os.utime(genome, (1e9, 1e9))  # as tar and rsync keep it
+    with pytest.raises(DataError) as caught:
+        intervals(bed, genome)
+    ending = ".fai and {0}.gzi; they are made anew" if name.endswith(".gz") else ".fai; it is made anew"
+    assert caught.value.message.startswith("its index is of another file: found no ")
+    assert caught.value.hint == f"delete {genome}{ending.format(genome)}"
+
+
+def test_a_header_of_any_length_and_any_blanks_is_found(tmp_path):
+    text = f"> a\u00a0b {'x' * 70_000}\nACGT\nAC\n>c\n>d\t{'y' * 300}\r\nGGTT\r\n"
+    for name in ("genome.fa", "genome.fa.gz"):
+        genome = written(tmp_path, (bgzip(text.encode(), block=999) if name.endswith(".gz") else text.encode()), name)
+        found = intervals(bed_file(tmp_path, "a\t1\t6\tx\nd\t0\t4\tx\n"), genome)
+        assert [sequence for _, sequence, _, _ in found] == [b"CGTAC", b"GGTT"]
 
 
 BAD_GENOMES = {
     "gzip": (gzip.compress(GENOME.encode()), "found gz compression, expected plain FASTA or bgzip for reading at random places"),
     "xz": (lzma.compress(GENOME.encode()), "found xz compression, expected plain FASTA or bgzip for reading at random places"),
     "table": (b"id\tlabel\n", "found no '>' at the beginning, expected a FASTA"),
+    "bgzip table": (bgzip(b"id\tlabel\n"), "found no '>' at the beginning, expected a FASTA"),
+    "byte-order mark": (b"\xef\xbb\xbf>a\nAC\n", "found a byte-order mark (UTF-8) at the beginning, expected '>'"),
+    "bgzip byte-order mark": (bgzip(b"\xef\xbb\xbf>a\nAC\n"), "found a byte-order mark (UTF-8) at the beginning, expected '>'"),
     "empty": (b"", "found no '>' at the beginning, expected a FASTA"),
     "same names": (b">a\nAC\n>a\nGT\n", 'can\'t be indexed: Duplicate key "a"'),
 }
@@ -204,17 +241,21 @@ def test_a_genome_with_ragged_lines(tmp_path):
     assert caught.value.hint == "an index needs unique names, lines of one length, and no blanks in them; seqkit seq -w 80 wraps them anew"
 
 
+@pytest.mark.parametrize("name", ["genome.fa", "genome.fa.gz"])
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
         (b"ACGTACGT \nTTTTCCCC \nGG\n", "or end in a blank"),
         (b"ACGTACGT\nTTTTCCCCGAGT\n", "of different lengths"),
         (b"ACGTACGT\nTT\n>b\nACG \n", "the lines of 'b'"),
+        (b"ACGT\nAAAA\nCCGGTTAGCATTTGCA\n>d\nACGT\n", "of different lengths"),
+        (b"ACGT\nAAAA\nCCGGTTAGCATTTGCATTTTTGCAT\n>d\nA\n>e\nA\n", "of different lengths"),
         (b"ACGT\n>b\nAAACCC\n\n\n", "pyfaidx fails on its lines"),
     ],
 )
-def test_lines_that_an_index_would_read_wrong_bases_of(tmp_path, lines, says):
-    genome = written(tmp_path, b">a\n" + lines, "genome.fa")
+def test_lines_that_an_index_would_read_wrong_bases_of(tmp_path, lines, says, name):
+    text = b">a\n" + lines
+    genome = written(tmp_path, bgzip(text) if name.endswith(".gz") else text, name)
     with pytest.raises(DataError) as caught:
         intervals(bed_file(tmp_path, "a\t0\t4\tx\n"), genome)
     assert says in caught.value.message

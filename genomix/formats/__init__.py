@@ -13,7 +13,7 @@ from genomix.formats import fasta, fastq, genbank
 from genomix.formats.gaps import GapWatch
 from genomix.formats.intervals import CLASS_HINT, IntervalInfo, interval_records
 from genomix.formats.opening import display_name, require_readable
-from genomix.formats.sequence_file import SequenceFile, open_sequence_file
+from genomix.formats.sequence_file import SequenceFile, open_sequence_file, preview
 from genomix.formats.suffixes import COMPRESSION_SUFFIXES, SEQUENCE_SUFFIXES, has_sequence_suffix, without_suffixes
 from genomix.formats.topology import TopologyWatch
 from genomix.records import SequenceRecord
@@ -53,13 +53,15 @@ _FOREIGN = (
     (b"CRAM", "a CRAM alignment", "samtools fasta makes FASTA of it"),
     (b"@HD\t", "a SAM alignment", "samtools fasta makes FASTA of it"),
     (b"@SQ\t", "a SAM alignment", "samtools fasta makes FASTA of it"),
+    (b"@RG\t", "a SAM alignment", "samtools fasta makes FASTA of it"),
+    (b"@PG\t", "a SAM alignment", "samtools fasta makes FASTA of it"),
+    (b"@CO\t", "a SAM alignment", "samtools fasta makes FASTA of it"),
     (b"##gff", "a GFF table", "give the FASTA that it describes"),
     (b"<", "a web page or XML", "download the FASTA itself"),
     (b"\xff\xfe", "UTF-16 text", "save it as plain text (UTF-8)"),
     (b"\xfe\xff", "UTF-16 text", "save it as plain text (UTF-8)"),
 )
 _NOT_IN_TEXT = bytes(set(range(32)) - set(b"\t\n\v\f\r"))
-_PREVIEW_LETTERS = 40
 
 
 def open_records(path: str) -> Iterator[SequenceRecord]:
@@ -93,14 +95,13 @@ def _unrecognised(file: SequenceFile) -> DataError:
     if file.head[:1024].translate(None, _NOT_IN_TEXT) != file.head[:1024]:
         return DataError(f"found binary data, expected {_expected()}", where=where)
     line = file.head.splitlines()[0].decode("utf-8", "replace")
-    preview = line if len(line) <= _PREVIEW_LETTERS else f"{line[:_PREVIEW_LETTERS]}..."
     where = f"{where}, line {file.first_line}"
     if b"\n>" in file.head or b"\r>" in file.head:
-        return DataError(f"found {preview!r} before the first '>'", where=where, hint="remove all lines before it")
+        return DataError(f"found {preview(line)!r} before the first '>'", where=where, hint="remove all lines before it")
     hint = "FASTA begins with '>', FASTQ with '@', GenBank with LOCUS, EMBL with ID"
     if re.match(r"[^\t]+\t\d+\t\d+(\t|$)", line):
         hint = f"a BED table? --intervals takes it, with the --genome that it is of; {CLASS_HINT}"
-    return DataError(f"found {preview!r}, expected {_expected()}", where=where, hint=hint)
+    return DataError(f"found {preview(line)!r}, expected {_expected()}", where=where, hint=hint)
 
 
 def _expected() -> str:

@@ -5,8 +5,8 @@ Biopython's `SimpleFastaParser` reads it: it strips white space that is none in 
 """
 
 from collections.abc import Iterator
-from io import BufferedReader
 
+from genomix.formats.carriage_returns import CarriageReturns
 from genomix.formats.letters import FOREIGN, SPACE, Block, Scanner
 from genomix.formats.sequence_file import ForeignLetterError, SequenceFile, nucleotides, open_sequence_file, split_header
 from genomix.records import SequenceRecord, encode_bases
@@ -21,22 +21,20 @@ def recognises(head: bytes) -> bool:
 
 
 def read(file: SequenceFile) -> Iterator[SequenceRecord]:
-    """Raises DataError for a letter that is no nucleotide code, naming its line where the file can be read again."""
+    """Raises DataError for a letter that is no nucleotide code, naming its line where the file can be read again, and for line ends that can't be told."""
     records, scanner = _Records(file), Scanner()
-    for text, line_start in _texts(file.stream):
+    for text, line_start in _texts(file):
         yield from records.add(scanner.scan(text, line_start=line_start))
     yield records.finish()
 
 
-def _texts(stream: BufferedReader) -> Iterator[tuple[bytes, bool]]:
+def _texts(file: SequenceFile) -> Iterator[tuple[bytes, bool]]:
     """The input in pieces, all line ends `\\n`, header lines whole; and whether each begins with a line."""
-    line_start, carried, alone = True, b"", b""
-    while text := stream.read1(_BLOCK_BYTES):
-        text = _whole_line_ends(text, stream)
-        alone = alone or _carriage_return(text)
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", alone)
+    line_start, carried, returns = True, b"", CarriageReturns(file)
+    while text := file.stream.read1(_BLOCK_BYTES):
         text = carried + text if carried else text
+        if b"\r" in text:
+            text = returns.replaced(text, line_start=line_start)
         place = text.rfind(b"\n") + 1
         partial_header = text.startswith(b">", place) and (place > 0 or line_start)
         text, carried = (text[:place], text[place:]) if partial_header else (text, b"")
@@ -45,21 +43,6 @@ def _texts(stream: BufferedReader) -> Iterator[tuple[bytes, bool]]:
             line_start = text[-1] == _LINE_END
     if carried:
         yield carried, True
-
-
-def _whole_line_ends(text: bytes, stream: BufferedReader) -> bytes:
-    """With what follows a carriage return at the end, as it may be half of a line end."""
-    while text.endswith(b"\r") and (more := stream.read(1)):
-        text += more
-    return text
-
-
-def _carriage_return(text: bytes) -> bytes:
-    """What one alone stands for, by a file's first lines; empty where these are not there yet.
-
-    It ends a line where nothing else does (on a Mac, long ago). Elsewhere it is a slip, such as a spreadsheet leaves in a header, and what follows is no sequence.
-    """
-    return b" " if b"\n" in text else b"\n" if b"\r" in text else b""
 
 
 class _Records:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genomix.errors import DataError, UsageError
-from genomix.formats.opening import STDIN, compression, input_missing
+from genomix.formats.genome_index import require_true, unfit
+from genomix.formats.opening import STDIN, compression, input_missing, open_bytes
+from genomix.formats.sequence_file import UTF8_MARK
 
 if TYPE_CHECKING:
     from pyfaidx import Fasta
@@ -32,7 +34,7 @@ def open_genome(path: str) -> "Iterator[Fasta]":
     Raises:
         UsageError: standard input.
         InputMissing: no such file, or it can't be read.
-        DataError: another compression, no FASTA, lines of unequal length, two contigs of one name.
+        DataError: another compression, no FASTA, lines of unequal length, two contigs of one name, an index of another file.
     """
     from pyfaidx import FastaIndexingError
 
@@ -41,33 +43,12 @@ def open_genome(path: str) -> "Iterator[Fasta]":
         try:
             genome = _open_in_place(path, bgzipped=bgzipped) or _open_beside_link(path, stack, bgzipped=bgzipped)
         except (FastaIndexingError, ValueError) as error:
-            raise _unfit(str(error), path) from error
+            raise unfit(str(error), path) from error
         except RuntimeError as error:  # pyfaidx's word for what it did not foresee, such as several blank lines at the end
-            raise _unfit("pyfaidx fails on its lines", path) from error
+            raise unfit("pyfaidx fails on its lines", path) from error
         stack.callback(genome.close)
-        if not bgzipped:
-            _require_even(genome, path)
+        require_true(genome.faidx, path, bgzipped=bgzipped)
         yield genome
-
-
-def _unfit(why: str, path: str) -> DataError:
-    hint = "an index needs unique names, lines of one length, and no blanks in them; seqkit seq -w 80 wraps them anew"
-    return DataError(f"can't be indexed: {why}", where=path, hint=hint)
-
-
-def _require_even(genome: "Fasta", path: str) -> None:
-    """Raise DataError for lines that pyfaidx takes for even ones, and then reads wrong bases of: with a blank at their ends, or a last one that is longer."""
-    with open(path, "rb") as file:
-        for name, entry in genome.faidx.index.items():
-            if entry.rlen:
-                rows, rest = divmod(entry.rlen - 1, entry.lenc)
-                for place in (min(entry.lenc, entry.rlen) - 1, rows * entry.lenb + rest):
-                    file.seek(entry.offset + place)
-                    letter, after = file.read(1), file.read(1)
-                    if letter.isspace() or after not in b"\r\n":
-                        raise _unfit(
-                            f"the lines of {name!r} are of different lengths or end in a blank, or {path}.fai is of another file", path
-                        )
 
 
 def _is_bgzip(path: str) -> bool:
@@ -80,14 +61,22 @@ def _is_bgzip(path: str) -> bool:
     except OSError as error:
         raise input_missing(error, path) from error
     kind = compression(head)
-    if kind == "gz" and head[12:16] == _BGZIP_EXTRA:
-        return True
-    if kind is not None:
+    bgzipped = kind == "gz" and head[12:16] == _BGZIP_EXTRA
+    if kind is not None and not bgzipped:
         hint = "compress it with bgzip instead of gzip, or decompress it"
         raise DataError(f"found {kind} compression, expected plain FASTA or bgzip for reading at random places", where=path, hint=hint)
+    _require_fasta(path)
+    return bgzipped
+
+
+def _require_fasta(path: str) -> None:
+    with open_bytes(path) as stream:
+        head = stream.peek(1)
+    if head.startswith(UTF8_MARK):
+        hint = f"an index needs the FASTA without it; from plain text, tail -c +{len(UTF8_MARK) + 1} OLD > NEW removes it"
+        raise DataError("found a byte-order mark (UTF-8) at the beginning, expected '>'", where=path, hint=hint)
     if not head.lstrip().startswith((b">", b";")):
         raise DataError("found no '>' at the beginning, expected a FASTA", where=path)
-    return False
 
 
 def _open_in_place(path: str, *, bgzipped: bool) -> "Fasta | None":

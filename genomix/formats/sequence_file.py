@@ -15,7 +15,8 @@ from genomix.errors import DataError
 from genomix.formats.opening import STDIN, display_name, open_bytes
 from genomix.records import NUCLEOTIDE_LETTERS
 
-_UTF8_MARK = b"\xef\xbb\xbf"
+UTF8_MARK = b"\xef\xbb\xbf"
+_PREVIEW_LETTERS = 40
 _PROTEIN_ONLY = frozenset("EFIJLOPQZefijlopqz*")
 
 
@@ -116,8 +117,8 @@ def nucleotides(letters: str) -> bytes:
 
 def _skip_blank(stream: io.BufferedReader) -> int:
     """Read past a byte-order mark and white space; how many lines that was."""
-    if stream.peek(3).startswith(_UTF8_MARK):
-        stream.read(len(_UTF8_MARK))
+    if stream.peek(3).startswith(UTF8_MARK):
+        stream.read(len(UTF8_MARK))
     lines = 0
     while ahead := stream.peek(1):
         blank = stream.read(len(ahead) - len(ahead.lstrip()))
@@ -134,3 +135,8 @@ def printable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogateescape").decode("latin-1")
     return text
+
+
+def preview(line: str) -> str:
+    """As much of a line as an error quotes."""
+    return line if len(line) <= _PREVIEW_LETTERS else f"{line[:_PREVIEW_LETTERS]}..."
