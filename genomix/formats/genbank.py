@@ -59,10 +59,11 @@ def read_genbank(file: SequenceFile) -> Iterator[SequenceRecord]:
 
 def read_embl(file: SequenceFile) -> Iterator[SequenceRecord]:
     """Raises DataError for a foreign letter, a broken or a cut record, anything else between records, and where no record holds its sequence."""
-    # It reads all that `EmblScanner` reads, and the first lines of IPD-IMGT/HLA. By its public name, SeqIO's "imgt", it would read all features.
-    from Bio.GenBank.Scanner import _ImgtScanner
+    from Bio.GenBank import Scanner
 
-    return _read(file, _ImgtScanner(), _EMBL)
+    # It reads all that `EmblScanner` reads, and the first lines of IPD-IMGT/HLA. By its public name, SeqIO's "imgt", it would read all features.
+    scanner = getattr(Scanner, "_ImgtScanner", Scanner.EmblScanner)
+    return _read(file, scanner(), _EMBL)
 
 
 def _read(file: SequenceFile, scanner: "InsdcScanner", form: _Format) -> Iterator[SequenceRecord]:
