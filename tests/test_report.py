@@ -444,6 +444,20 @@ class TestAxes:
         assert axis.high >= max(values) - 1e-6
         assert axis.high > axis.low
 
+    @pytest.mark.parametrize("values", [[1.0, 1.0], [0.0], [0.5, 0.5], [0.912301, 0.912302], [123_456.0, 123_457.0], [0.0, 5e-324], [-3.0]])
+    def test_values_close_together_have_ticks_that_differ(self, values):
+        axis = spanning(values, 0, 100)
+        ticks = [tick_text(tick) for tick in axis.ticks()]
+        assert len(ticks) == len(set(ticks)) > 1
+        assert axis.low < min(values) < axis.high
+
+    @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+    def test_a_figure_that_ends_at_1_has_an_axis_that_does(self, value):
+        axis = spanning([value, value], 0, 100, bounds=(0.0, 1.0))
+        assert 0 <= axis.low <= value <= axis.high <= 1
+        drawing = estimates_chart([Estimate("network", value, None, ours=True)], x_title="macro-F1", description="")
+        assert all(0 <= float(text) <= 1 for text in ET.fromstring(drawing).itertext() if text[:1].isdigit())
+
     def test_positions_and_what_lies_outside(self):
         axis = Axis(0, 10, 200, 100)
         assert [axis.at(value) for value in (0, 5, 10, 99, -1)] == [200, 150, 100, 100, 200]
