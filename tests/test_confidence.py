@@ -161,6 +161,20 @@ def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
     assert "60 of 1000 records" in remark(60, 1_000)
 
 
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        (1, "than the one validation record did"),
+        (10, "than all 10 validation records did"),
+        (200, "than 199 of the 200 validation records did"),
+    ],
+)
+def test_how_far_they_lie_is_told_in_validation_records(validation, said):
+    distances = np.arange(float(validation))
+    decision = replace(decide(), reference=Novelty(np.eye(1), np.zeros((1, 1))), distances=distances)
+    assert said in decision.remark(ranks(np.full(3_000, validation + 1.0), distances))
+
+
 @pytest.mark.parametrize(("validation", "records"), [(12, 1_000), (100, 10_000), (1_000, 10_000)])
 def test_records_like_the_validation_records_are_spoken_of_as_rarely_as_promised(validation, records):
     """One run in a thousand; a binomial probability, which takes the validation records for the whole truth, spoke in up to a third of them."""
