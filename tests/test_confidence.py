@@ -213,6 +213,44 @@ def test_a_card_without_an_evaluation_speaks_of_no_test_split_and_what_has_no_va
     assert "| roc auc | \N{EN DASH} |" in model_card(description | {"evaluation": description["evaluation"] | {"roc_auc": None}})
 
 
+def test_the_card_says_what_its_figures_rest_on(run_folder):
+    description = describe_folder(run_folder)
+    evaluation, metrics = description["evaluation"], json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    card = (run_folder / "model" / "README.md").read_text()
+    low, high = metrics["intervals"]["macro_f1"]
+    assert f"| macro f1 | {metrics['macro_f1']:.3f} ({low:.3f} to {high:.3f}) |" in card
+    gain, units = metrics["gain"], min(metrics["bootstrap"]["units"], metrics["bootstrap"]["families"])
+    assert f"| gain over it | macro-F1 {gain['difference']:+z.3f} ({gain['low']:+z.3f} to {gain['high']:+z.3f}) |" in card
+    assert f"| records independent of each other | {units} |" in card
+    assert "| split | at random within each class (seed 0) |" in card
+    assert f"| test records at least 0.95 like a training record | {metrics['by_similarity']['near']['records']} |" in card
+    assert f"classes with test records | {len(description['classes'])} of {len(description['classes'])} |" in card
+    assert ("not shown to do better" in card) == (gain["low"] <= 0)
+
+    rough = evaluation["basis"] | {
+        "intervals": dict.fromkeys(evaluation["basis"]["intervals"]),
+        "gain": gain | {"low": None, "high": None},
+        "classes_without_records": ["a`b", "c"],
+        "near_duplicates": None,
+        "warnings": ["Shortcut: length"],
+    }
+    card = model_card(description | {"evaluation": evaluation | {"basis": rough}})
+    assert f"| macro f1 | {metrics['macro_f1']:.3f} |" in card
+    assert "No test record is of `` a`b ``, `c`: nothing" in card
+    assert "too few of the test records are independent" in card
+    assert "Warnings of the audit, which the run's report explains: Shortcut: length." in card
+    assert "like a training record" not in card
+    assert f"may still be up to {min(3 / units, 1):.1%} (95%)" in card
+
+
+def test_a_model_of_an_earlier_genomix_has_a_card_without_them(run_folder):
+    description = describe_folder(run_folder)
+    older = {name: value for name, value in description["evaluation"].items() if name != "basis"}
+    card = model_card(description | {"evaluation": older})
+    assert f"| gain over it | {older['gain_over_it']} |" in card
+    assert "independent of each other" not in card
+
+
 def test_observed_figures_of_sets():
     labels, probabilities = np.array([0, 1, 1, 0]), np.array([[0.9, 0.1], [0.5, 0.5], [0.8, 0.2], [0.45, 0.55]])
     assert set_figures(labels, probabilities, np.array([0.4, 0.4])) == {
