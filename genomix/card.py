@@ -1,10 +1,20 @@
 """The model card: what a stranger who finds a model folder needs to know, as Markdown."""
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genomix.data.label_text import listed
+from genomix.data.splits import SPLIT_WORDS
+from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
 from genomix.metrics.promise import lowest_error
 from genomix.nn.mixers import MixerSettings
+
+_MOST_NAMED = 20
+"""Classes."""
+
+_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "&<>`|*[]\\"})
+"""What Markdown or HTML would take for its own in a cell."""
 
 
 def model_card(description: dict[str, Any]) -> str:
@@ -25,8 +35,7 @@ def model_card(description: dict[str, Any]) -> str:
 
 def _what(description: dict[str, Any]) -> str:
     classes = description["classes"]
-    named = listed([f"`{name}`" for name in classes], most=20)
-    return f"# A genomix sequence classifier\n\nTells {len(classes)} classes apart: {named}.\n\nA {_network(description)}"
+    return f"# A genomix sequence classifier\n\nTells {len(classes)} classes apart: {_named(classes)}.\n\nA {_network(description)}"
 
 
 def _network(description: dict[str, Any]) -> str:
@@ -72,16 +81,51 @@ def _trained(description: dict[str, Any]) -> str:
     rows = {**(description["dataset"] or {}), **(description["training"] or {})}
     if not rows:
         return ""
-    lines = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in rows.items()]
-    return "## Training\n\n| | |\n| --- | --- |\n" + "\n".join(lines)
+    return f"## Training\n\n{_table([(name, _cell(value)) for name, value in rows.items()])}"
 
 
 def _scores(description: dict[str, Any]) -> str:
     scores = description["evaluation"]
     if not scores:
         return "## Evaluation\n\nNone was made: the data set had no test split. How good this model is, is not known."
-    lines = [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in scores.items()]
-    return "## Evaluation on the test split\n\n| | |\n| --- | --- |\n" + "\n".join(lines)
+    basis = scores.get("basis") or {}  # older models lack it
+    shown = {name: value for name, value in scores.items() if name != "basis" and not (basis and name in ("best_baseline", "gain_over_it"))}
+    intervals = basis.get("intervals", {})
+    rows = [(name, _cell(value) + ("" if value is None else _between(intervals.get(name)))) for name, value in shown.items()]
+    if basis:
+        rows += _basis_rows(basis, len(description["classes"]))
+    return "\n\n".join(["## Evaluation on the test split", _table(rows), *(_remarks(basis, scores["accuracy"]) if basis else [])])
+
+
+def _basis_rows(basis: dict[str, Any], classes: int) -> Iterator[tuple[str, str]]:
+    yield "records independent of each other", _cell(basis["units"])
+    yield "classes with test records", f"{classes - len(basis['classes_without_records']):,} of {classes:,}"
+    if method := basis["split_method"]:
+        yield "split", _cell(f"{SPLIT_WORDS.get(method, method)} (seed {basis['split_seed']})")
+    if basis["near_duplicates"] is not None:
+        yield f"test records at least {basis['similarity']:g} like a training record", _cell(basis["near_duplicates"])
+    if gain := basis["gain"]:
+        yield "best baseline", _cell(BASELINE_TITLES.get(gain["baseline"], gain["baseline"]))
+        between = _between((gain["low"], gain["high"]), sign="+") or " (too few independent records for an interval)"
+        yield "gain over it", f"{FIGURE_TITLES[gain['metric']]} {gain['difference']:+z.3f}{between}"
+
+
+def _remarks(basis: dict[str, Any], accuracy: float) -> Iterator[str]:
+    gain = basis["gain"]
+    if any(basis["intervals"].values()):
+        yield f"In brackets: {basis['confidence']:.0%} intervals, of other test records of the same kind. Another training run gives slightly other figures."
+    else:
+        yield "No figure has an interval: too few of the test records are independent of each other. The figures are rough."
+    if accuracy == 1.0:
+        yield f"No error was made; by the rule of three the true error rate may still be up to {min(3 / basis['units'], 1):.1%} (95%)."
+    if gain is None:
+        yield "No baseline was fitted: composition alone may do as well."
+    elif gain["low"] is None or gain["low"] <= 0:
+        yield "The network is not shown to do better than the best baseline."
+    if absent := basis["classes_without_records"]:
+        yield f"No test record is of {_named(absent)}: nothing is known of how well these are found."
+    if basis["warnings"]:
+        yield f"Warnings of the audit, which the run's report explains: {_cell('; '.join(basis['warnings']))}."
 
 
 def _confidence(description: dict[str, Any]) -> str:
@@ -123,5 +167,26 @@ def _limits(description: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4f}" if isinstance(value, float) else str("\N{EN DASH}" if value is None else value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    text = f"{value:z.3f}" if isinstance(value, float) else str("\N{EN DASH}" if value is None else value)
+    return " ".join(text.splitlines()).translate(_MARKS)
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    lines = [f"| {name.replace('_', ' ')} | {text} |" for name, text in rows]
+    return "\n".join(["| | |", "| --- | --- |", *lines])
+
+
+def _between(interval: Sequence[float | None] | None, *, sign: str = "") -> str:
+    return "" if interval is None or None in interval else " ({:{sign}z.3f} to {:{sign}z.3f})".format(*interval, sign=sign)
+
+
+def _named(classes: list[str]) -> str:
+    return listed([_code(name) for name in classes], most=_MOST_NAMED)
+
+
+def _code(name: str) -> str:
+    """A name as code, from which no backtick in it breaks out."""
+    name = " ".join(name.splitlines())
+    runs = re.findall("`+", name)
+    fence, pad = "`" * (max(map(len, runs), default=0) + 1), " " if runs else ""
+    return f"{fence}{pad}{name}{pad}{fence}"

@@ -78,10 +78,13 @@ def evaluate(
     metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
     family = families(dataset, indices)
     metrics["bootstrap"] |= _independent(family, labels, bundle.classes)
+    metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
     metrics["audit"] = find_shortcuts(labels, bundle.classes, others, metrics, groups=groups, seed=seed)
     if checks:
-        metrics |= run_checks(scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere)
-    metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
+        longest = (bundle.provenance.get("dataset") or {}).get("longest_record")
+        metrics |= run_checks(
+            scorer, dataset, indices, labels, probabilities, groups=groups, seed=seed, own=not elsewhere, longest_trained=longest
+        )
     metrics |= confidence_figures(bundle.confidence, labels, probabilities) | known.figures()
     return metrics | {"caveats": caveats} | ({"other_dataset": True} if elsewhere else {})
 

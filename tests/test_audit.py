@@ -150,8 +150,22 @@ class TestShortcuts:
             sequences = {f"{name}{number}": mutated(rng, genome[number % 4], 0.02) for number in range(40)}
             sources.append(f"{name}={write_fasta(tmp_path / f'{name}.fa', sequences)}")
         dataset = preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified")), tmp_path / "dataset")
-        audit = audited(dataset, network="nearest")
-        assert [finding["title"] for finding in audit["findings"]] == ["Memory would do"]
+        [finding] = evaluate(untrained(dataset), dataset, checks=False)["audit"]["findings"]
+        assert finding["title"] == "Memory would do"
+        assert "and most of the test records are relatives of training records" in finding["text"]
+
+    def test_a_marker_of_a_class_makes_no_relatives(self, tmp_path):
+        """Random records that share a tenth of their bases with their class: the nearest record's label is right."""
+        rng = random.Random(6)
+        sources = []
+        for name in ("left", "right"):
+            marker = random_sequence(rng, 150, gc=0.5)
+            sequences = {f"{name}{number}": random_sequence(rng, 1350, gc=0.5) + marker for number in range(40)}
+            sources.append(f"{name}={write_fasta(tmp_path / f'{name}.fa', sequences)}")
+        dataset = preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified")), tmp_path / "dataset")
+        [finding] = evaluate(untrained(dataset), dataset, checks=False)["audit"]["findings"]
+        assert finding["title"] == "Memory would do"
+        assert "they are relatives, or carry a marker of the class" in finding["text"]
 
     def test_training_records_are_not_said_to_be_like_training_records(self, planted):
         labels = planted.label_ids[planted.indices("train")]
@@ -360,6 +374,17 @@ class TestChecks:
         found = evaluate(untrained(dataset), dataset, baselines=False)
         assert found["accuracy"] <= max(row["support"] for row in found["per_class"]) / found["records"]
         assert found["length_certificate"] is None
+
+    @pytest.mark.parametrize("known", [9_999, None])
+    def test_the_longest_record_that_trained_a_model_is_the_model_s_own(self, known, tmp_path):
+        dataset = small_dataset(tmp_path)
+        elsewhere = replace(informed(dataset), provenance={"dataset": {"dataset_sha256": "another", "longest_record": known}})
+        found = evaluate(elsewhere, dataset, baselines=False)
+        longest = known or dataset.lengths[dataset.indices("test")].max()
+        assert found["length_certificate"]["longest"] == longest
+        assert [*audit_lines(found)][-1].endswith(
+            "the longest record trained or tested on" if known else "the longest record tested on (of those trained on no length is known)"
+        )
 
     def test_a_class_of_one_group_is_one_family_and_named(self, tmp_path):
         dataset = small_dataset(tmp_path)

@@ -161,6 +161,20 @@ def test_far_records_are_spoken_of_where_chance_does_not_explain_them():
     assert "60 of 1000 records" in remark(60, 1_000)
 
 
+@pytest.mark.parametrize(
+    ("validation", "said"),
+    [
+        (1, "than the one validation record did"),
+        (10, "than all 10 validation records did"),
+        (200, "than 199 of the 200 validation records did"),
+    ],
+)
+def test_how_far_they_lie_is_told_in_validation_records(validation, said):
+    distances = np.arange(float(validation))
+    decision = replace(decide(), reference=Novelty(np.eye(1), np.zeros((1, 1))), distances=distances)
+    assert said in decision.remark(ranks(np.full(3_000, validation + 1.0), distances))
+
+
 @pytest.mark.parametrize(("validation", "records"), [(12, 1_000), (100, 10_000), (1_000, 10_000)])
 def test_records_like_the_validation_records_are_spoken_of_as_rarely_as_promised(validation, records):
     """One run in a thousand; a binomial probability, which takes the validation records for the whole truth, spoke in up to a third of them."""
@@ -197,6 +211,44 @@ def test_a_card_without_an_evaluation_speaks_of_no_test_split_and_what_has_no_va
     assert "How good this model is, is not known" in card
     assert "as the test split did" not in card
     assert "| roc auc | \N{EN DASH} |" in model_card(description | {"evaluation": description["evaluation"] | {"roc_auc": None}})
+
+
+def test_the_card_says_what_its_figures_rest_on(run_folder):
+    description = describe_folder(run_folder)
+    evaluation, metrics = description["evaluation"], json.loads((run_folder / "evaluation" / "metrics.json").read_text())
+    card = (run_folder / "model" / "README.md").read_text()
+    low, high = metrics["intervals"]["macro_f1"]
+    assert f"| macro f1 | {metrics['macro_f1']:.3f} ({low:.3f} to {high:.3f}) |" in card
+    gain, units = metrics["gain"], min(metrics["bootstrap"]["units"], metrics["bootstrap"]["families"])
+    assert f"| gain over it | macro-F1 {gain['difference']:+z.3f} ({gain['low']:+z.3f} to {gain['high']:+z.3f}) |" in card
+    assert f"| records independent of each other | {units} |" in card
+    assert "| split | at random within each class (seed 0) |" in card
+    assert f"| test records at least 0.95 like a training record | {metrics['by_similarity']['near']['records']} |" in card
+    assert f"classes with test records | {len(description['classes'])} of {len(description['classes'])} |" in card
+    assert ("not shown to do better" in card) == (gain["low"] <= 0)
+
+    rough = evaluation["basis"] | {
+        "intervals": dict.fromkeys(evaluation["basis"]["intervals"]),
+        "gain": gain | {"low": None, "high": None},
+        "classes_without_records": ["a`b", "c"],
+        "near_duplicates": None,
+        "warnings": ["Shortcut: length"],
+    }
+    card = model_card(description | {"evaluation": evaluation | {"basis": rough}})
+    assert f"| macro f1 | {metrics['macro_f1']:.3f} |" in card
+    assert "No test record is of `` a`b ``, `c`: nothing" in card
+    assert "too few of the test records are independent" in card
+    assert "Warnings of the audit, which the run's report explains: Shortcut: length." in card
+    assert "like a training record" not in card
+    assert f"may still be up to {min(3 / units, 1):.1%} (95%)" in card
+
+
+def test_a_model_of_an_earlier_genomix_has_a_card_without_them(run_folder):
+    description = describe_folder(run_folder)
+    older = {name: value for name, value in description["evaluation"].items() if name != "basis"}
+    card = model_card(description | {"evaluation": older})
+    assert f"| gain over it | {older['gain_over_it']} |" in card
+    assert "independent of each other" not in card
 
 
 def test_observed_figures_of_sets():

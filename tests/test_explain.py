@@ -200,15 +200,18 @@ def test_an_output_that_exists_stays_unless_it_may_go(model_folder, fasta, tmp_p
 
 
 def test_settings_of_a_run_are_used(model_folder, fasta, tmp_path, capsys):
+    mostly = tmp_path / "mostly.fa"
+    mostly.write_text(f">m\n{'N' * 32}ACGTACGT\n")
     (tmp_path / "run.toml").write_text("[train]\nsteps = 1\n[explain]\nstretch = 125\n[predict]\nmax_ambiguous = 1.0\n")
-    assert main(["explain", model_folder, fasta, "--config", str(tmp_path / "run.toml")]) == 0
+    assert main(["explain", model_folder, fasta, str(mostly), "--config", str(tmp_path / "run.toml")]) == 0
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()[1:]]
     assert [row[:4] for row in rows] == [
         ["one", "0", "125", "explained"],
         ["one", "125", "250", "explained"],
         ["short", "0", "2", "too_short"],
         ["", "0", "90", "explained"],
-        ["n", "0", "40", "explained"],
+        ["n", "0", "40", "too_ambiguous"],
+        ["m", "0", "40", "explained"],
     ]
 
 

@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genomix.bundle import Bundle, describe_folder, find_models, load_bundle, new_model, save_bundle
+from genomix.card import model_card
 from genomix.devices import require_device
 from genomix.errors import DataError, GenomixError, InputMissing, OutputError, UsageError
 from genomix.nn.classifier import ModelSettings
 from genomix.tokenizers import TokenizerSettings
 
-CLASSES = ("E. coli; K-12", "<script>", "NA")
+CLASSES = ("E. coli; K-12", "<script>", "a`b ``` <img>\nc")
 
 
 @pytest.fixture
@@ -52,6 +53,12 @@ def test_the_folder_holds_weights_description_and_card_and_no_pickle(folder):
     card = (folder / "README.md").read_text()
     assert "3 classes apart" in card
     assert "genomix predict" in card
+
+
+def test_no_name_and_no_value_breaks_out_of_the_card(folder):
+    assert "`<script>`, ```` a`b ``` <img> c ````." in (folder / "README.md").read_text()
+    card = model_card(describe_folder(folder) | {"training": {"init": "<b>|`x`\n[y](z) & _"}})
+    assert "| init | &#60;b&#62;&#124;&#96;x&#96; &#91;y&#93;(z) &#38; _ |" in card
 
 
 def test_a_run_folder_will_do(folder):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genomix.audit import audit_lines, find_shortcuts
 from genomix.errors import OutputError
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.report.caveats import caveats, verdict
@@ -195,6 +196,44 @@ class TestPage:
         text = Page(render(made_inputs(metrics=metrics))).text
         assert "no interval" in text
         assert "Classes that were not judged" in text
+        assert "1 test record of 1 of 3 classes; no figure has an interval, as too few records are unrelated." in text
+        assert "below each figure" not in text
+        assert "bars are" not in text
+
+    def test_classes_without_test_records_are_no_classes_of_these(self):
+        labels = np.arange(60) % 2
+        metrics = compare(labels, CLASSES, probabilities(labels, 3, wrong=3), {}, split="test", resamples=20)
+        metrics["intervals"]["ece"] = None
+        text = Page(render(made_inputs(metrics=metrics))).text
+        assert "60 test records of 2 of 3 classes; below each figure its 95% bootstrap interval (20 resamples of 60 records)." in text
+        assert "(20 resamples of 60 records), none for calibration error." in text
+        assert "90 test records of 3 classes; below" in Page(render(made_inputs())).text
+
+    def test_where_nothing_is_shared_no_pair_is_called_the_most_similar(self):
+        text = Page(render(made_inputs(data=made_data(highest_similarity=0.0)))).text
+        assert "no two records on two sides of the split share a sketched 16-mer" in text
+        assert "0.0% alike" not in text
+
+    @pytest.mark.parametrize(
+        ("tested", "said"), [(3, "Chance is 0.333."), (2, "reaches 0.500 at most, as 2 classes have test records, and 0.333 where")]
+    )
+    def test_chance_is_that_of_the_classes_that_were_tested(self, tested, said):
+        labels = np.arange(60) % tested
+        ours = probabilities(labels, 3)
+        baselines = {"length": ours, "gc": ours, "nearest": ours}
+        metrics = compare(labels, CLASSES, ours, baselines, split="test", resamples=20)
+        metrics["audit"] = find_shortcuts(labels, CLASSES, baselines, metrics, groups=None, seed=0)
+        assert said in Page(render(made_inputs(metrics=metrics))).text
+        assert ("by chance at most 0.500, network" in metrics["audit"]["findings"][0]["text"]) == (tested == 2)
+
+    def test_one_class_is_asked_for_no_shortcut(self):
+        labels, ours = np.zeros(20, dtype=int), np.tile([0.8, 0.1, 0.1], (20, 1))
+        metrics = compare(labels, CLASSES, ours, {"length": ours, "gc": ours}, split="test", resamples=20)
+        metrics["audit"] = find_shortcuts(labels, CLASSES, {"length": ours, "gc": ours}, metrics, groups=None, seed=0)
+        text = Page(render(made_inputs(metrics=metrics))).text
+        assert "was not looked for: all records are of one class" in text
+        assert "Chance is" not in text
+        assert [*audit_lines(metrics)] == ["shortcuts were not looked for: all records are of one class, so there is nothing to tell apart"]
 
     def test_many_classes_give_a_list_of_confusions(self):
         names = tuple(f"genus {number}" for number in range(30))
@@ -443,6 +482,20 @@ class TestAxes:
         assert axis.low <= min(values) + 1e-6
         assert axis.high >= max(values) - 1e-6
         assert axis.high > axis.low
+
+    @pytest.mark.parametrize("values", [[1.0, 1.0], [0.0], [0.5, 0.5], [0.912301, 0.912302], [123_456.0, 123_457.0], [0.0, 5e-324], [-3.0]])
+    def test_values_close_together_have_ticks_that_differ(self, values):
+        axis = spanning(values, 0, 100)
+        ticks = [tick_text(tick) for tick in axis.ticks()]
+        assert len(ticks) == len(set(ticks)) > 1
+        assert axis.low < min(values) < axis.high
+
+    @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
+    def test_a_figure_that_ends_at_1_has_an_axis_that_does(self, value):
+        axis = spanning([value, value], 0, 100, bounds=(0.0, 1.0))
+        assert 0 <= axis.low <= value <= axis.high <= 1
+        drawing = estimates_chart([Estimate("network", value, None, ours=True)], x_title="macro-F1", description="")
+        assert all(0 <= float(text) <= 1 for text in ET.fromstring(drawing).itertext() if text[:1].isdigit())
 
     def test_positions_and_what_lies_outside(self):
         axis = Axis(0, 10, 200, 100)

@@ -65,6 +65,7 @@ def run_checks(
     groups: np.ndarray | None,
     seed: int,
     own: bool = True,
+    longest_trained: int | None = None,
 ) -> dict[str, Any]:
     """The `checks` section of `metrics.json`, and the `length_certificate`.
 
@@ -73,9 +74,10 @@ def run_checks(
         labels: int [record], as the model numbers classes.
         probabilities: float64 [record, class], of the records as they are.
         own: whether the model was trained on this dataset.
+        longest_trained: bases of the longest record that trained it, of a model trained on another one; None where that is not known.
 
     Returns:
-        `checks`: `records of seed resamples`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
+        `checks`: `records of seed resamples longest_trained`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
         `block` or `length`, `records accuracy macro_f1`, `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
         `length_certificate`: see `genomix.certificate`; None for records that trained the model.
     """
@@ -86,7 +88,9 @@ def run_checks(
     shuffles = _shuffles(scorer, dataset, sample, seed, skipped)
     crops = _crops(scorer, dataset, sample, seed, skipped)
     trained = dataset.indices("train") if own else np.empty(0, dtype=np.int64)
-    longest = int(max(lengths.max(), dataset.lengths[trained].max(initial=0)))
+    if own:
+        longest_trained = int(dataset.lengths[trained].max(initial=0)) or None
+    longest = max(int(lengths.max()), longest_trained or 0)
     known = bool(np.isin(indices, trained).any())  # what the network was trained on it answers at any length
     return {
         "checks": {
@@ -94,6 +98,7 @@ def run_checks(
             "of": len(indices),
             "seed": seed,
             "resamples": RESAMPLES,
+            "longest_trained": longest_trained,
             "whole": _figures(sample.labels, sample.whole),
             "shuffles": shuffles,
             "crops": crops,

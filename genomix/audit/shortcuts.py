@@ -2,7 +2,8 @@
 
 A trait is reported where it does well in one of two senses, on the split that is evaluated:
 - over all classes: the lower end of the interval of its balanced accuracy is `MARGIN` above chance, and it makes at least half (`SHARE`) of the way from
-  chance to the network's balanced accuracy. Chance is 1 / classes for every classifier that knows nothing, whatever the class balance.
+  chance to the network's balanced accuracy. Chance is 1 / classes for every classifier that knows nothing, whatever the class balance. Where classes have no
+  records it is the most that such a classifier can expect, 1 / tested classes: what it says of the others is lost.
 - of one class: the lower end of the interval of its ROC AUC, the class against the rest, is at least `NOTED_AUC`; from `CLEAR_AUC` on it is a warning.
 """
 
@@ -17,6 +18,8 @@ MARGIN = 0.1
 SHARE = 0.5
 NOTED_AUC = 0.8
 CLEAR_AUC = 0.95
+ALIKE = 0.9
+"""Similarity from which a record is a relative of its nearest training record. A shared tenth of otherwise unrelated records is 0.87 alike."""
 
 FEWEST_OF_A_CLASS = 5
 """With fewer records in or outside a class its AUC says nothing."""
@@ -51,12 +54,15 @@ def find_shortcuts(
         metrics: what `genomix.metrics.compare` made of them.
 
     Returns:
-        `chance`; `traits`: name -> `balanced_accuracy interval share` (`share` of the network's way above chance, None where it is not above chance) and
+        `chance`, None where all records are of one class, and `omitted` says so then; `traits`: name -> `balanced_accuracy interval share` (`share` of the network's way above chance, None where it is not above chance) and
         `classes`, those told apart, with `class roc_auc low`; `findings`: `name kind title text`, kind `warning` or `note`.
     """
     if not baselines:
         return None
-    chance = 1 / len(np.unique(labels))
+    tested = len(np.unique(labels))
+    if tested == 1:
+        return {"chance": None, "traits": {}, "findings": [], "omitted": "all records are of one class, so there is nothing to tell apart"}
+    chance = 1 / tested
     traits = {}
     for name in TRAITS:
         traits[name] = _above_chance(metrics, name, chance) | {
@@ -106,7 +112,7 @@ def _trait_finding(name: str, trait: dict[str, Any], metrics: dict[str, Any], ch
         return None
     text = (
         f"{_capital(TRAITS[name])} alone reaches a balanced accuracy of {trait['balanced_accuracy']:.3f} "
-        f"(chance {chance:.3f}, network {metrics['balanced_accuracy']:.3f})"
+        f"({_chance_words(metrics, chance)}, network {metrics['balanced_accuracy']:.3f})"
     )
     if apart and len(metrics["classes"]) > 2:
         named = listed([f"{each['class']} ({each['roc_auc']:.2f})" for each in apart])
@@ -132,9 +138,27 @@ def _nearest_finding(metrics: dict[str, Any], chance: float) -> dict[str, str] |
         "kind": "warning",
         "title": "Memory would do",
         "text": f"The label of the most similar training record reaches a balanced accuracy of {metrics['baselines']['nearest']['balanced_accuracy']:.3f} "
-        f"(network {metrics['balanced_accuracy']:.3f}), so the {metrics['split']} records are relatives of training records: "
-        "nothing here shows how the network does on others. A split by group, or a lower --similarity, would.",
+        f"(network {metrics['balanced_accuracy']:.3f}), {_why_nearest(metrics)}",
     }
+
+
+def _why_nearest(metrics: dict[str, Any]) -> str:
+    """What the nearest record's label shows, and what to do: a short stretch that marks a class also makes it right, without any relative."""
+    alike = sum(row["records"] for row in (metrics.get("by_similarity") or {}).get("bins", []) if row["low"] >= ALIKE)
+    if 2 * alike > metrics["records"]:
+        return (
+            f"and most of the {metrics['split']} records are relatives of training records ({alike:,} of {metrics['records']:,} are at least {ALIKE:g} alike): "
+            "nothing here shows how the network does on others. A split by group, or a lower --similarity, would."
+        )
+    return (
+        f"so the {metrics['split']} records share sequence with training records of their class: they are relatives, or carry a marker of the class. "
+        "Nothing here shows that the network knows more than a look-up. If they may be relatives, a split by group or a lower --similarity would tell."
+    )
+
+
+def _chance_words(metrics: dict[str, Any], chance: float) -> str:
+    absent = any(not row["support"] for row in metrics["per_class"])
+    return f"by chance at most {chance:.3f}" if absent else f"chance {chance:.3f}"
 
 
 def _capital(text: str) -> str:

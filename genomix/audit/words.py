@@ -6,7 +6,10 @@ from typing import Any
 
 def audit_lines(metrics: dict[str, Any]) -> Iterator[str]:
     """The lines that follow the figures; none where no audit or check was made."""
-    for finding in (metrics.get("audit") or {}).get("findings", []):
+    audit = metrics.get("audit") or {}
+    if "omitted" in audit:
+        yield f"shortcuts were not looked for: {audit['omitted']}"
+    for finding in audit.get("findings", []):
         yield f"{finding['kind']}: {finding['title']}: {finding['text']}"
     checks = metrics.get("checks")
     if not checks:
@@ -23,5 +26,5 @@ def audit_lines(metrics: dict[str, Any]) -> Iterator[str]:
     if certificate := metrics.get("length_certificate"):
         yield (
             f"length certificate: {certificate['shortest']:,} to {certificate['longest']:,} bases; accuracy was measured to hold from the one on, "
-            "the other is the longest record trained or tested on"
+            f"the other is the longest record {'trained or tested on' if checks['longest_trained'] else 'tested on (of those trained on no length is known)'}"
         )

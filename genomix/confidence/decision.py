@@ -107,16 +107,13 @@ class Decision:
         """
         validation = len(self.distances)
         far = min(FAR, validation / (validation + 1))
+        place = math.ceil(far * (validation + 1))  # who is that far lies further out than so many validation records
         count = int((novelties >= far).sum())
         usual = len(novelties) * (1 - far)
-        if (
-            self.reference is None
-            or count <= usual
-            or _chance(count, len(novelties), math.ceil(far * (validation + 1)), validation) > _CHANCE
-        ):
+        if self.reference is None or count <= usual or _chance(count, len(novelties), place, validation) > _CHANCE:
             return None
         return (
-            f"{count} of {len(novelties)} records lie further from the training records than {far:.0%} of the validation records did, "
+            f"{count} of {len(novelties)} records lie further from the training records than {_of_validation(place, validation)} did, "
             "more than chance explains: their labels are guesses; --max-novelty names such records and leaves them unclassified"
         )
 
@@ -161,6 +158,12 @@ def build_decision(
         reference=reference,
         distances=np.array(confidence.distances if confidence else ()),
     )
+
+
+def _of_validation(place: int, validation: int) -> str:
+    if validation == 1:
+        return "the one validation record"
+    return f"{place:,} of the {validation:,} validation records" if place < validation else f"all {validation:,} validation records"
 
 
 def _chance(count: int, records: int, place: int, validation: int) -> float:

@@ -33,6 +33,16 @@ _ALIASES = {
 
 SplitMethod = Literal["cluster", "stratified", "group", "sequence", "column"]
 
+SPLIT_WORDS = {
+    "cluster": "by near-duplicate cluster: records of one cluster stay on one side",
+    "stratified": "at random within each class",
+    "group": "by group: records of one group stay on one side",
+    "sequence": "by source sequence: whole sequences are held out",
+    "column": "as the label table gives it",
+    "none": "none was made",
+}
+"""How a dataset was split, for its reader."""
+
 
 class SplitSettings(BaseModel):
     """How records are dealt out to train, validation and test."""

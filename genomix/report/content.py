@@ -7,6 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genomix.data.label_text import listed
+from genomix.data.splits import SPLIT_WORDS
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary
@@ -66,7 +67,8 @@ def estimates(metrics: dict[str, Any]) -> list[Figure]:
             title = FIGURE_TITLES[figure]
             text = "; ".join(f"{each.name} {each.value:.3f}" for each in shown)
             drawing = estimates_chart(shown, x_title=title, description=f"{title}: {text}")
-            drawn.append(Figure(drawing, f"{title} of the network and the baselines; bars are the same intervals."))
+            bars = "; bars are the same intervals" if any(each.interval for each in shown) else ""
+            drawn.append(Figure(drawing, f"{title} of the network and the baselines{bars}."))
     return drawn
 
 
@@ -124,14 +126,14 @@ def data_facts(data: DataSummary) -> list[tuple[str, str]]:
     shortest, median, longest = data.lengths
     facts = [
         ("record length", f"{shortest:,} to {longest:,} bases, median {median:,}"),
-        ("split", "; ".join([f"{_SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})", *data.notes])),
+        ("split", "; ".join([f"{SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})", *data.notes])),
     ]
     if data.clusters is not None:
         limit = f", records at least {data.similarity:.0%} alike" if data.similarity is not None else ""
         largest = f"; the largest has {data.largest_cluster:,} records" if data.largest_cluster is not None else ""
         facts.append(("near-duplicate clusters", f"{data.clusters:,}{limit}{largest}"))
     if data.highest_similarity is not None:
-        facts.append(("leak figure", f"the most similar pair of records on two sides of the split is {data.highest_similarity:.1%} alike"))
+        facts.append(("leak figure", _leak_words(data.highest_similarity)))
     if data.rejected:
         reasons = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in data.rejected.items())
         facts.append(("left out", f"{sum(data.rejected.values()):,} records: {reasons}"))
@@ -171,12 +173,40 @@ def gain_words(metrics: dict[str, Any]) -> tuple[str, str]:
     ), f"{FIGURE_TITLES[gain['metric']]} over the best baseline, {name}: {ours:.3f} against {theirs:.3f}{between}"
 
 
+def records_words(metrics: dict[str, Any]) -> str:
+    """How many records were scored, and of how many of the classes."""
+    count, classes = metrics["records"], len(metrics["classes"])
+    tested = sum(row["support"] > 0 for row in metrics["per_class"])
+    of = f"{tested:,} of {classes:,}" if tested < classes else f"{classes:,}"
+    return f"{count:,} {metrics['split']} record{'s' * (count != 1)} of {of} classes"
+
+
+def chance_words(metrics: dict[str, Any]) -> str:
+    """What a classifier that knows nothing reaches, as a sentence."""
+    chance, tested = metrics["audit"]["chance"], sum(row["support"] > 0 for row in metrics["per_class"])
+    if tested == len(metrics["classes"]):
+        return f"Chance is {chance:.3f}."
+    return (
+        f"A classifier that knows nothing reaches {chance:.3f} at most, as {tested:,} classes have {metrics['split']} records, "
+        f"and {1 / len(metrics['classes']):.3f} where it guesses among all {len(metrics['classes']):,}."
+    )
+
+
 def interval_words(metrics: dict[str, Any]) -> str:
+    """What stands below the figures; where no figure has an interval, why."""
     bootstrap = metrics["bootstrap"]
+    if not any(metrics["intervals"].values()):
+        return "no figure has an interval, as too few records are unrelated"
     related = ", related records drawn together" if bootstrap["unit"] == "group" else ""
     if divided := bootstrap.get("divided"):
         related += f", but those of {listed(divided)} apart, each of them being one family"
-    return f"{bootstrap['confidence']:.0%} bootstrap intervals ({bootstrap['resamples']:,} resamples of {bootstrap['units']:,} {bootstrap['unit']}s{related})"
+    return f"below each figure its {bootstrap['confidence']:.0%} bootstrap interval ({bootstrap['resamples']:,} resamples of {bootstrap['units']:,} {bootstrap['unit']}s{related})"
+
+
+def without_interval(metrics: dict[str, Any]) -> str:
+    """The figures that have no interval where others have one, as the end of a sentence."""
+    bare = [FIGURE_TITLES[name] for name, between in metrics["intervals"].items() if between is None and metrics[name] is not None]
+    return f", none for {' and '.join(bare)}" if bare and any(metrics["intervals"].values()) else ""
 
 
 def signed(value: float) -> str:
@@ -184,14 +214,10 @@ def signed(value: float) -> str:
     return f"{value:+z.3f}".replace("-", "\N{MINUS SIGN}")
 
 
-_SPLIT_WORDS = {
-    "cluster": "by near-duplicate cluster: records of one cluster stay on one side",
-    "stratified": "at random within each class",
-    "group": "by group: records of one group stay on one side",
-    "sequence": "by source sequence: whole sequences are held out",
-    "column": "as the label table gives it",
-    "none": "none was made",
-}
+def _leak_words(similarity: float) -> str:
+    if similarity == 0:
+        return "no two records on two sides of the split share a sketched 16-mer: nothing alike was found"
+    return f"the most similar pair of records on two sides of the split is {similarity:.1%} alike"
 
 
 def _strongest_first(metrics: dict[str, Any]) -> list[str]:

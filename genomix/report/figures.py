@@ -59,11 +59,11 @@ def thinned(points: list[Point]) -> list[Point]:
 
 
 def estimates_chart(estimates: list[Estimate], *, x_title: str, description: str) -> Markup:
-    """One row a classifier: its figure as a dot, its interval as a line; ours on a line through the plot, to compare by."""
+    """One row a classifier: its figure, 0 to 1, as a dot, its interval as a line; ours on a line through the plot, to compare by."""
     values = [value for each in estimates for value in (each.value, *(each.interval or ()))]
     row_height, left = 30, 92
     bottom = 16 + row_height * len(estimates)
-    x = spanning(values, left, _RIGHT)
+    x = spanning(values, left, _RIGHT, bounds=(0.0, 1.0))
     grid = [element("line", x1=x.at(tick), x2=x.at(tick), y1=8, y2=bottom, class_="grid") for tick in x.ticks()]
     labels = [element("text", tick_text(tick), x=x.at(tick), y=bottom + 18, class_="tick middle") for tick in x.ticks()]
     ours = [element("line", x1=x.at(each.value), x2=x.at(each.value), y1=8, y2=bottom, class_="mark") for each in estimates if each.ours]

@@ -46,13 +46,20 @@ class Axis:
         return [number * step for number in range(first, last + 1)]
 
 
-def spanning(values: list[float], start: float, end: float, *, low: float | None = None) -> Axis:
-    """An axis from `low`, or the round number below the values, to the round number above them."""
+def spanning(
+    values: list[float], start: float, end: float, *, low: float | None = None, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Axis:
+    """An axis from `low`, or the round number below the values, to the round number above them; never outside what the values can be, `bounds`."""
     bottom = min(values, default=0.0) if low is None else low
     top = max([bottom, *values])
-    step = _round_step((top - bottom) / 5) if top > bottom else max(abs(top), 1.0)
+    more = max(_least_width(bottom, top) - (top - bottom), 0.0)
+    if low is None:
+        bottom, top = bottom - more / 2, top + more / 2
+    else:
+        top += more
+    step = _round_step((top - bottom) / 5)
     bottom = math.floor(bottom / step + 1e-9) * step if low is None else low
-    return Axis(bottom, max(math.ceil(top / step - 1e-9) * step, bottom + step), start, end)
+    return Axis(max(bottom, bounds[0]), min(math.ceil(top / step - 1e-9) * step, bounds[1]), start, end)
 
 
 def tick_text(value: float) -> str:
@@ -60,6 +67,12 @@ def tick_text(value: float) -> str:
     if abs(value) >= 100_000:
         return f"{value / 1000:,.0f}k"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _least_width(bottom: float, top: float) -> float:
+    """Of an axis whose five ticks still differ in `tick_text`."""
+    size = max(abs(bottom), abs(top))
+    return 0.05 * 10.0 ** math.floor(math.log10(size)) if size > 1e-9 else 1.0
 
 
 def _round_step(rough: float) -> float:

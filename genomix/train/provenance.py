@@ -31,7 +31,7 @@ def summaries(training: Training, dataset: Dataset, metrics: dict[str, Any] | No
             "shortest_record": int(trained.min()),
             "longest_record": int(trained.max()),
         },
-        "evaluation": _evaluation(metrics) if metrics else None,
+        "evaluation": _evaluation(metrics, dataset.info["split"] or {}) if metrics else None,
     }
 
 
@@ -108,9 +108,33 @@ def _read(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def _evaluation(metrics: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(metrics: dict[str, Any], split: dict[str, Any]) -> dict[str, Any]:
     gain = metrics["gain"]
-    best = {"best_baseline": gain["baseline"], "gain_over_it": f"{gain['metric']} {gain['difference']:+.4f}"} if gain else {}
+    best = {"best_baseline": gain["baseline"], "gain_over_it": f"{gain['metric']} {gain['difference']:+z.3f}"} if gain else {}
     certificate = metrics.get("length_certificate")
     lengths = {f"{end}_certified": certificate[end] for end in ("shortest", "longest")} if certificate else {}
-    return {name: metrics[name] for name in _FIGURES} | best | lengths
+    return {name: metrics[name] for name in _FIGURES} | best | lengths | {"basis": _basis(metrics, split)}
+
+
+def _basis(metrics: dict[str, Any], split: dict[str, Any]) -> dict[str, Any]:
+    """What the figures rest on, for a reader who has the model alone.
+
+    Returns:
+        `confidence` of `intervals` (figure -> `[low, high]` or None) and of `gain`, that of `metrics`; `units`: test records, or sets of related ones, that are
+        independent of each other; `split_method split_seed`; `near_duplicates` of training records, None where that is not known, at `similarity` or more;
+        `classes_without_records`; `warnings`: titles of the audit's.
+    """
+    bootstrap, near = metrics["bootstrap"], metrics["by_similarity"].get("near")
+    findings = (metrics["audit"] or {}).get("findings", [])
+    return {
+        "confidence": bootstrap["confidence"],
+        "intervals": {name: metrics["intervals"][name] for name in _FIGURES if name in metrics["intervals"]},
+        "units": min(bootstrap["units"], bootstrap["families"]),
+        "gain": metrics["gain"],
+        "split_method": split.get("method"),
+        "split_seed": split.get("seed"),
+        "near_duplicates": near["records"] if near else None,
+        "similarity": metrics["by_similarity"].get("threshold"),
+        "classes_without_records": [row["class"] for row in metrics["per_class"] if not row["support"]],
+        "warnings": [finding["title"] for finding in findings if finding["kind"] == "warning"],
+    }
