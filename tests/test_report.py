@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genomix.audit import audit_lines, find_shortcuts
+from genomix.data.label_text import listed
 from genomix.errors import OutputError
 from genomix.metrics import accuracy_by_similarity, compare
 from genomix.report.caveats import caveats, verdict
@@ -403,6 +404,35 @@ class TestCaveats:
     def test_training_that_still_improved(self):
         assert "Training may have stopped early" not in titles(made_inputs())
         assert "Training may have stopped early" in titles(made_inputs(history=made_history(30)))
+        hardly = made_history(30)
+        for row in hardly:
+            row["loss"] /= 10_000
+        assert "Training may have stopped early" not in titles(made_inputs(history=hardly))
+
+    def test_one_answer_for_all_is_named_with_the_classes_that_are_never_given(self):
+        metrics = made_metrics(records=90, wrong=0)
+        labels = np.arange(90) % 3
+        one = compare(labels, CLASSES, np.tile([0.8, 0.1, 0.1], (90, 1)), {}, split="test", resamples=20)
+        assert "Classes that are never the answer" not in titles(made_inputs(metrics=metrics))
+        assert (
+            f"No test record was called {listed(CLASSES[1:])}" in titles(made_inputs(metrics=one))["Classes that are never the answer"].text
+        )
+
+    def test_a_network_and_a_baseline_that_are_right_on_the_same_records(self):
+        found = titles(made_inputs(metrics=made_metrics(wrong=4, baseline_wrong=4)))["Gain not shown"].text
+        assert found.endswith("are right on the same records: these can't tell which is better.")
+        assert (
+            "More test records would narrow it"
+            in titles(made_inputs(metrics=made_metrics(wrong=10, baseline_wrong=12)))["Gain not shown"].text
+        )
+
+    def test_a_split_too_small_for_intervals_is_not_said_to_have_some(self):
+        labels = np.arange(3)
+        metrics = compare(labels, CLASSES, probabilities(labels, 3, wrong=1), {}, split="test", resamples=20)
+        assert (
+            titles(made_inputs(metrics=metrics))["Small test split"].text
+            == "It holds 3 records, too few for intervals: read the figures as examples."
+        )
         assert "No validation split" not in titles(made_inputs(history=[]))
         assert "No validation split" in titles(made_inputs(history=[row for row in made_history() if row["event"] == "step"]))
 
@@ -479,8 +509,9 @@ class TestAxes:
     @given(values=st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=5))
     def test_the_axis_holds_all_values(self, values):
         axis = spanning(values, 0, 100)
-        assert axis.low <= min(values) + 1e-6
-        assert axis.high >= max(values) - 1e-6
+        rounding = 1e-8 * (axis.high - axis.low)
+        assert axis.low <= min(values) + rounding
+        assert axis.high >= max(values) - rounding
         assert axis.high > axis.low
 
     @pytest.mark.parametrize("values", [[1.0, 1.0], [0.0], [0.5, 0.5], [0.912301, 0.912302], [123_456.0, 123_457.0], [0.0, 5e-324], [-3.0]])

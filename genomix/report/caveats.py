@@ -122,7 +122,7 @@ def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:
             "warning",
             "Small test split",
             f"It holds {units}, too few for intervals: read the figures as examples."
-            if count < fewest_units(bootstrap["confidence"])
+            if bootstrap["units"] < fewest_units(bootstrap["confidence"])
             else f"It holds {units}, independent of each other. Read the intervals, not the third decimal.",
         )
     if divided := bootstrap.get("divided"):
