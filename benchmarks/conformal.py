@@ -18,6 +18,7 @@ from genomix.bundle import Bundle, load_bundle
 from genomix.confidence import at_temperature, class_scores, fit_temperature, label_thresholds
 from genomix.confidence.conformal import judged_together
 from genomix.confidence.figures import set_figures
+from genomix.data.balance import weights_for
 from genomix.data.store import Dataset
 from genomix.evaluate import split_probabilities
 from genomix.metrics import headline
@@ -57,7 +58,7 @@ def raw_scorer(bundle: Bundle) -> Scorer:
 
 def judged(calibration: Split, test: Split, error: float) -> dict[str, float]:
     """What is learned on one side, as it does on the other."""
-    temperature = fit_temperature(*calibration)
+    temperature = fit_temperature(*calibration, weights_for(np.full(calibration[1].shape[1], 1 / calibration[1].shape[1]), calibration[0]))
     at_one, tempered = test[1], at_temperature(test[1], temperature)
     scores = class_scores(calibration[0], at_temperature(calibration[1], temperature))
     figures = set_figures(test[0], tempered, label_thresholds(scores, error))

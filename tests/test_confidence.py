@@ -5,6 +5,7 @@ import io
 import json
 import random
 import shutil
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -30,9 +31,10 @@ from genomix.confidence import (
     read_prior,
     reweighted,
 )
-from genomix.confidence.conformal import fewest_records, judged_together
+from genomix.confidence.conformal import fewest_records, judged_together, too_few_alone
 from genomix.confidence.figures import confidence_figures, risk_coverage, set_figures
 from genomix.confidence.novelty import Novelty, ranks
+from genomix.data.balance import weights_for
 from genomix.errors import UsageError
 from genomix.evaluate import evaluate
 from genomix.metrics import headline
@@ -42,6 +44,7 @@ from genomix.records import Prediction, SequenceRecord
 from genomix.report.page import render
 from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings, build_scorer
+from genomix.train.confidence import with_confidence
 from genomix.train.run import train
 
 
@@ -60,7 +63,7 @@ def drawn(records, *, classes=3, sharpness=2.0, seed=0, weights=None):
 def test_the_temperature_that_spoiled_probabilities_is_found(true):
     labels, honest = drawn(4_000)
     spoiled = at_temperature(honest, 1 / true)
-    found = fit_temperature(labels, spoiled)
+    found = fit_temperature(labels, spoiled, np.ones(4_000))
     assert found == pytest.approx(true, rel=0.08)
     assert headline(labels, at_temperature(spoiled, found))["ece"] < 0.03
 
@@ -69,8 +72,19 @@ def test_the_temperature_that_spoiled_probabilities_is_found(true):
 def test_a_few_records_without_an_error_do_not_make_a_network_sure(records, seed):
     labels, probabilities = drawn(records, seed=seed)
     labels = probabilities.argmax(1)
-    assert 0.3 < fit_temperature(labels, probabilities) < 1.5
-    assert 0.3 < fit_temperature(labels[:1], np.array([[1.0, 0.0, 0.0]])) <= 10
+    assert 0.3 < fit_temperature(labels, probabilities, np.ones(records)) < 1.5
+    assert 0.3 < fit_temperature(labels[:1], np.array([[1.0, 0.0, 0.0]]), np.ones(1)) <= 10
+
+
+@pytest.mark.parametrize("rare", [0.5, 0.2, 0.02])
+def test_right_probabilities_of_balanced_classes_are_left_as_they_are_whatever_the_validation_split_holds(rare):
+    """A is normal around 0, B around 2 with twice the spread; by records as they come .02 of B gave a temperature of .51, and --prior then corrected for it again."""
+    rng = np.random.default_rng(7)
+    labels = (rng.random(6_000) < rare).astype(int)
+    values = rng.normal(2.0 * labels, 1.0 + labels)
+    densities = np.stack([np.exp(-(values**2) / 2), np.exp(-((values - 2) ** 2) / 8) / 2], 1)
+    balanced = densities / densities.sum(1, keepdims=True)
+    assert fit_temperature(labels, balanced, weights_for([0.5, 0.5], labels)) == pytest.approx(1, abs=0.15)
 
 
 def test_a_temperature_keeps_the_order_and_the_sum():
@@ -121,6 +135,11 @@ def test_classes_with_too_few_records_are_judged_together():
     scores = (tuple(np.linspace(0.1, 0.9, 8)), tuple(np.linspace(0.5, 0.9, 40)), ())
     lowest = label_thresholds(scores, 0.05)
     assert lowest[0] == lowest[1] == lowest[2]
+    said = too_few_alone(("a", "b", "c"), scores, 0.05)
+    assert said.startswith(
+        "--error 0.05 holds for each class that has 19 validation records; for 'c' (0), 'a' (8), 'b' (40) it holds at most for all of them together"
+    )
+    assert too_few_alone(("a", "b"), (scores[1], scores[1]), 0.05) is None
     with pytest.raises(
         UsageError, match=r"an error of 0.01 needs 99 validation records at least, and the model was calibrated on 48"
     ) as caught:
@@ -445,6 +464,26 @@ def test_what_is_learned_comes_back_from_the_folder_and_stands_on_the_card(run_f
         f"at temperature {known.temperature:.2f}, fitted on {len(validation)} validation"
         in (run_folder / "model" / "README.md").read_text()
     )
+
+
+def test_every_class_has_a_center_however_few_records_are_looked_at(run_folder, dataset, monkeypatch):
+    monkeypatch.setattr("genomix.train.confidence._MOST_RECORDS", 4)
+    bundle = load_bundle(run_folder)
+    kinds = dataset.label_ids[dataset.indices("train")]
+    for label in range(2):  # of one class all but two
+        rare = replace_labels(dataset, np.where(np.cumsum(kinds == label) <= 2, kinds, 1 - label))
+        again = with_confidence(bundle, rare, TRAINING, PredictSettings())
+        assert len(again.novelty.centers) == 2
+        assert len(again.confidence.distances) == 4
+
+
+def replace_labels(dataset, training):
+    """The same dataset in which the training records have other classes."""
+    other = copy(dataset)
+    other.records = dataset.records.copy()
+    other.records.loc[dataset.indices("train"), "label"] = np.array(dataset.classes)[training]
+    other.__dict__.pop("label_ids", None)
+    return other
 
 
 def test_predict_and_evaluate_report_calibrated_probabilities(run_folder, dataset):

@@ -9,14 +9,19 @@ it with probability k / (n + 1) <= error, if it is exchangeable with them. So n 
 together, by one threshold: the promise then holds for them together.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from genomix.data.label_text import listed
 from genomix.errors import UsageError
 from genomix.metrics.promise import lowest_error
 
 MOST_SCORES = 10_000
 """Scores kept of a class: more would not move a threshold that anyone could notice."""
 
+_MOST_NAMED = 5
+"""Classes in a sentence."""
 _ROUNDING = 1e-9
 
 
@@ -65,6 +70,29 @@ def judged_together(counts: np.ndarray, error: float) -> np.ndarray:
         return order[:0]
     enough = int(np.searchsorted(np.cumsum(counts[order]), needed)) + 1
     return np.sort(order[: max(scarce, enough)])
+
+
+def too_few_alone(classes: Sequence[str], scores: tuple[tuple[float, ...], ...], error: float) -> str | None:
+    """For whom the promise does not hold class by class, as a sentence; None where it does.
+
+    Args:
+        classes: names.
+        scores: as `class_scores` gives them.
+
+    Raises:
+        UsageError: there are too few scores for that error.
+    """
+    counts = np.array([len(each) for each in scores])
+    together = judged_together(counts, error)
+    if not len(together):
+        return None
+    named = listed(
+        [f"{classes[label]!r} ({counts[label]})" for label in together[np.argsort(counts[together], kind="stable")]], most=_MOST_NAMED
+    )
+    return (
+        f"--error {error:g} holds for each class that has {fewest_records(error):,} validation records; for {named} it holds at most for all of them together, "
+        "and single ones may be missed far more often"
+    )
 
 
 def label_thresholds(scores: tuple[tuple[float, ...], ...], error: float) -> np.ndarray:

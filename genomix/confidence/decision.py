@@ -5,17 +5,20 @@ the probabilities are re-weighted for the balance asked for; the label is the se
 probability is too low or a record that is too far from the training records is left unclassified.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from genomix.confidence.conformal import label_thresholds
+from genomix.confidence.conformal import label_thresholds, too_few_alone
 from genomix.confidence.novelty import Novelty, ranks
 from genomix.confidence.prior import prior_ratio, reweighted
 from genomix.confidence.stored import Confidence
 from genomix.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 FAR = 0.99
 """Novelty from which a record is spoken of, where the validation records are enough to tell."""
@@ -128,7 +131,7 @@ def build_decision(
     max_novelty: float | None = None,
     prior: np.ndarray | None = None,
 ) -> Decision:
-    """How a model's records are answered.
+    """How a model's records are answered. Warns of classes for which the promise of `error` does not hold one by one.
 
     Args:
         classes: names, in the order of the probabilities.
@@ -149,6 +152,8 @@ def build_decision(
         _require_reachable(max_novelty, len(confidence.distances) if confidence else 0)
     if prior is not None and confidence is None:
         raise _not_stored("--prior", "the class balance of training", confidence)
+    if error is not None and confidence is not None and (weaker := too_few_alone(classes, confidence.scores, error)):
+        _log.warning("%s", weaker)
     return Decision(
         classes=classes,
         threshold=threshold,

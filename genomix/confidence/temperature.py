@@ -31,19 +31,22 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return probabilities if temperature == 1 else softmax(_logarithms(probabilities) / temperature, axis=-1)
 
 
-def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
     """The temperature of highest posterior density: the records' log likelihood, and a normal prior of log T around 0.
+
+    Unequal weights tell less than so many records would: together they count as (sum w)^2 / sum w^2 records (Kish, Survey Sampling, 1965).
 
     Args:
         labels: int [record].
         probabilities: float64 [record, class], of records that the network was not trained on.
+        weights: float [record], how much each counts beside the others: those that make the class balance the one that the probabilities are for.
     """
     from scipy.optimize import minimize_scalar  # slow to load, and prediction fits nothing
 
-    losses = _losses_at(labels, probabilities)
+    losses, counts = _losses_at(labels, probabilities), weights * (weights.sum() / np.square(weights).sum())
 
     def loss(log_temperature: float) -> float:
-        return float(log_temperature**2 / (2 * _SPREAD**2) + losses(np.exp(log_temperature)).sum())
+        return float(log_temperature**2 / (2 * _SPREAD**2) + losses(np.exp(log_temperature)) @ counts)
 
     found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))

@@ -5,6 +5,7 @@ average. A class that is very much smaller than the largest is balanced only up 
 rare, huge updates when weighted, and is learned by heart when sampled.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,16 @@ def class_balance(labels: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
     """The class balance that training sees, sum 1: each class's records times their weight."""
     seen = np.bincount(labels, minlength=len(weights)) * weights
     return tuple((seen / seen.sum()).tolist())
+
+
+def weights_for(balance: Sequence[float], labels: np.ndarray) -> np.ndarray:
+    """What each record must count for the classes to be in this balance, float64 [record].
+
+    Args:
+        balance: part of each class.
+        labels: int [record].
+    """
+    return np.asarray(balance)[labels] / np.bincount(labels, minlength=len(balance))[labels]
 
 
 def draw_all(records: int) -> Draws:

@@ -12,7 +12,7 @@ import numpy as np
 from genomix.bundle import Bundle
 from genomix.confidence import Confidence, Novelty, at_temperature, class_scores, fit_novelty, fit_temperature
 from genomix.confidence.novelty import MOST_FEATURES
-from genomix.data.balance import class_balance, class_weights
+from genomix.data.balance import class_balance, class_weights, sampled, weights_for
 from genomix.data.store import Dataset
 from genomix.evaluate import split_probabilities
 from genomix.nn.features import last_layer
@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _MOST_RECORDS = 4096
 """Training records that novelty is measured from, and validation records that it is ranked among: enough for a covariance and a rank."""
+_OF_A_CLASS = 4
+"""Training records of a class, where it has them, that its mean is taken of; of very many classes half as many."""
 
 
 def with_confidence(
@@ -43,7 +45,7 @@ def with_confidence(
     labels = dataset.label_ids[validation]
     plain = build_scorer(replace(bundle, confidence=None), predicting, processes=processes)
     probabilities = split_probabilities(plain, dataset, validation)
-    temperature = fit_temperature(labels, probabilities)
+    temperature = fit_temperature(labels, probabilities, weights_for(balance, labels))
     novelty, distances = _novelty(bundle, build_scorer(bundle, predicting, features=True, processes=processes), dataset, settings.seed)
     confidence = Confidence(
         balance=balance,
@@ -60,13 +62,13 @@ def _novelty(bundle: Bundle, scorer: Scorer, dataset: Dataset, seed: int) -> tup
     """Where the training records are, and how far from them the validation records, ascending; neither for a network of too many features."""
     if last_layer(bundle.model).in_features > MOST_FEATURES:
         return None, ()
-    training, validation = (_sample(dataset.indices(split), seed) for split in ("train", "validation"))
+    training, validation = dataset.indices("train"), dataset.indices("validation")
+    most = max(_MOST_RECORDS, _OF_A_CLASS // 2 * len(dataset.classes))
+    training = training[sampled(dataset.label_ids[training], most, np.random.default_rng((seed, 2)), sure=_OF_A_CLASS)]
+    # What new records are ranked among are drawn as new records come, whatever their class.
+    validation = np.sort(np.random.default_rng((seed, 2)).permutation(validation)[:_MOST_RECORDS])
     novelty = fit_novelty(dataset.label_ids[training], _features(scorer, dataset, training))
     return novelty, tuple(np.sort(novelty.distances(_features(scorer, dataset, validation))).tolist())
-
-
-def _sample(records: np.ndarray, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng((seed, 2)).permutation(records)[:_MOST_RECORDS])
 
 
 def _features(scorer: Scorer, dataset: Dataset, records: np.ndarray) -> np.ndarray:
