@@ -223,6 +223,25 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
     assert "7 of 8 ids are in no sequence file" in caplog.text
 
 
+def test_ids_of_the_table_that_several_files_have_are_told_once(folder, caplog):
+    for name in ("s1.fa", "s2.fa", "s3.fa"):
+        (folder / name).write_text(f">NODE_1\nACGT\n>NODE_1\nACCT\n>NODE_2\nAAGT\n>{name}\nACGG\n")
+    path = table("id\tlabel\nNODE_1\tx\nNODE_2\ty\ns1.fa\tz\n")
+    labels_of(["s1.fa", "s2.fa", "s3.fa"], table=path)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            (
+                "labels.tsv: 2 of 3 ids are those of records in two files or more, such as 'NODE_1' in s1.fa and s2.fa: all got the row's label; "
+                "if they are not of one sample, write another id in each file and in the table, or label whole files (NAME=file)"
+            ),
+        )
+    ]
+    caplog.clear()
+    assert labels_of(["s1.fa", "NODE=s2.fa"], table=path)["s1.fa"] == Label("z")
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     ("ids", "hint"),
     [
