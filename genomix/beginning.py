@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from genomix.data.labels import LabelSettings
 from genomix.data.source_files import require_sources, split_source
+from genomix.data.splits import SplitSettings
 from genomix.data.store import INFO_FILE
 from genomix.errors import OutputError, UsageError
 from genomix.formats.opening import STDIN, require_readable
@@ -81,7 +82,8 @@ def without_labels(sources: Sequence[str], settings: PretrainRunSettings, folder
     """
     if dataset_folder(sources) is not None or not (sources or (folder / DATASET_FOLDER).exists()):
         return settings
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings()})})
+    split = SplitSettings.model_construct(set(), **dict(settings.data.split))  # it is pretraining's, and not asked of preprocessing
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings(), "split": split})})
 
 
 def require_new(folder: Path, *, force: bool) -> None:

@@ -1,6 +1,7 @@
 """A model evaluated on another laboratory's dataset, whose classes are others or are spelt in another way."""
 
 import csv
+import difflib
 import json
 from dataclasses import replace
 
@@ -52,6 +53,23 @@ def test_many_unknown_classes_are_counted():
     with pytest.raises(DataError, match=r"'class 02' \(2\), .*'class 11' \(2\) and 2 more") as raised:
         known_records(Other(), torch.arange(28).numpy(), ("class 00", "class 01"), "error")
     assert raised.value.hint.startswith("the model knows class 00, class 01;"), "those two have records of their own"
+
+
+def test_of_thousands_of_unknown_classes_those_that_are_named_are_compared(monkeypatch):
+    class Other:
+        folder, classes = "there", tuple(f"class {number:04}xy" for number in range(2_000))
+        label_ids = torch.arange(2_000).numpy()
+
+    compared, matches = [], difflib.get_close_matches
+    monkeypatch.setattr(difflib, "get_close_matches", lambda name, *words, **more: compared.append(name) or matches(name, *words, **more))
+    known = tuple(f"kind {number:04}zz" for number in range(2_000))
+    with pytest.raises(DataError) as raised:
+        known_records(Other(), Other.label_ids, known, "error")
+    assert raised.value.hint.startswith("the model knows kind 0000zz, ")
+    assert len(compared) == 10
+    with pytest.raises(DataError) as raised:
+        known_records(Other(), Other.label_ids, (*known, "Class-1999-XY"), "error")
+    assert raised.value.hint == "did you mean 'Class-1999-XY' for 'class 1999xy'?"
 
 
 def test_they_are_left_out_where_that_is_asked_for_and_the_metrics_say_so(dataset, labelled, tmp_path, caplog, capsys):

@@ -194,8 +194,8 @@ def test_columns_of_other_names():
 
 
 def test_a_table_with_quotes_a_byte_order_mark_and_crlf(folder):
-    (folder / "t.tsv.gz").write_bytes(gzip.compress('\ufeffid\tlabel\r\na1\t"x\ty ""z""\nw"\r\n\r\n'.encode()))
-    assert labels_of(["a.fa"], table="t.tsv.gz") == {"a1": Label('x\ty "z"\nw')}
+    (folder / "t.tsv.gz").write_bytes(gzip.compress('\ufeffid\tlabel\r\na1\t"x\ty ""z"" w"\r\n\r\n'.encode()))
+    assert labels_of(["a.fa"], table="t.tsv.gz") == {"a1": Label('x\ty "z" w')}
 
 
 def test_empty_fields_beyond_the_last_column_do_no_harm():
@@ -221,6 +221,25 @@ def test_ids_that_no_record_has_are_counted_and_five_are_named(caplog):
         "an id is the header's first word; the table lacks 'b1' in b.fa, 'b2' in b.fa; --allow-missing goes on without them"
     )
     assert "7 of 8 ids are in no sequence file" in caplog.text
+
+
+def test_ids_of_the_table_that_several_files_have_are_told_once(folder, caplog):
+    for name in ("s1.fa", "s2.fa", "s3.fa"):
+        (folder / name).write_text(f">NODE_1\nACGT\n>NODE_1\nACCT\n>NODE_2\nAAGT\n>{name}\nACGG\n")
+    path = table("id\tlabel\nNODE_1\tx\nNODE_2\ty\ns1.fa\tz\n")
+    labels_of(["s1.fa", "s2.fa", "s3.fa"], table=path)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "WARNING",
+            (
+                "labels.tsv: 2 of 3 ids are those of records in two files or more, such as 'NODE_1' in s1.fa and s2.fa: all got the row's label; "
+                "if they are not of one sample, write another id in each file and in the table, or label whole files (NAME=file)"
+            ),
+        )
+    ]
+    caplog.clear()
+    assert labels_of(["s1.fa", "NODE=s2.fa"], table=path)["s1.fa"] == Label("z")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
@@ -285,6 +304,24 @@ def test_ids_that_are_written_another_way(folder, ids, hint):
             "id 'a1' has group 'h' here and 'g' in line 2",
             "rows of one id must have one group",
         ),
+        (
+            'id\tlabel\na1\tx\nb1\t"y\nc1\tz\nd1\t"\n',
+            "labels.tsv, line 3",
+            "found label 'y\\nc1\\tz\\nd1', expected no line end in it",
+            'a " that is not closed?',
+        ),
+        (
+            'id\tlabel\tgroup\n"a1\tx\tg\nb1"\ty\t\n',
+            "labels.tsv, line 2",
+            "found id 'a1\\tx\\tg\\nb1', expected no line end in it",
+            'a " that is not closed?',
+        ),
+        (
+            'id\tlabel\tgroup\na1\t"' + "x" * 70 + '\nb1\ty\t"\n',
+            "labels.tsv, line 2",
+            f"found label '{'x' * 60}'..., expected no line end in it",
+            'a " that is not closed?',
+        ),
         ('id\tlabel\na1\t"x\n', "labels.tsv, after line 1", "not a readable table: unexpected end of data", 'a field that starts with "'),
     ],
 )
@@ -315,6 +352,28 @@ def test_a_table_of_excel_in_utf_16(folder, encoding):
 def test_a_table_with_semicolons():
     path = table('id;label;size\na1;"Bacteria;Firmicutes";1,5\nb1;y;\n')
     assert labels_of(["a.fa", "b.fa"], table=path) == {"a1": Label("Bacteria;Firmicutes"), "b1": Label("y"), "b2": Label()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,label\n,,\na1,x\n , \n\u00a0,,,\n",
+        "sep=;\nid;label\na1;x\n;;\n",
+        '"sep=,"\r\nid,"label;rank"\r\na1,x\r\n',
+        "\ufeffSEP=\t\nid\tlabel, of old\na1\tx\n",
+        " id ;label\u00a0\na1;x\n",
+    ],
+)
+def test_what_excel_leaves_in_a_table_does_no_harm(text):
+    label = next(name for name in ("label;rank", "label, of old", "label") if name in text)
+    assert labels_of(["a.fa"], table=table(text), label_column=label) == {"a1": Label("x")}
+
+
+def test_lines_are_counted_from_the_file_s_first_also_below_a_row_of_several():
+    path = table('sep=,\nid,label,note\na1,x,"a\nnote"\nb1,y,\nb1,z,\n')
+    with pytest.raises(DataError, match="id 'b1' has label 'z' here and 'y' in line 5") as caught:
+        labels_of(["a.fa"], table=path)
+    assert caught.value.where == "labels.tsv, line 6"
 
 
 def test_a_table_that_is_not_there():

@@ -140,10 +140,29 @@ def test_the_same_input_gives_the_same_dataset(folder):
 
 
 def test_unlabelled_data_have_no_split(folder):
-    dataset = made([fasta("x.fa", {"a": bases(1), "b": bases(2)})])
+    dataset = made([fasta("x.fa", {"a": bases(1), "b": bases(2)})], split=SplitSettings(seed=1))
     assert dataset.classes == ()
     assert dataset.label_ids.tolist() == [-1, -1]
     assert set(dataset.records["split"]) == set(dataset.records["cluster"]) == {""}
+
+
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        (["--split", "stratified"], "--split (data.split.method)"),
+        (["--fractions", ".8", ".1", ".1"], "--fractions (data.split.fractions)"),
+        (["--similarity", ".9"], "--similarity (data.split.similarity)"),
+        (["--min-class", "3"], "--min-class (data.cleaning.min_class)"),
+    ],
+)
+def test_what_needs_labels_is_refused_without_them_where_someone_asks_for_it(folder, capsys, words, setting):
+    fasta("x.fa", {"a": bases(1), "b": bases(2)})
+    assert main(["preprocess", "x.fa", *words, "-o", "out"]) == 2
+    assert f"{setting} needs labels, and nothing says what those of the records are" in capsys.readouterr().err
+    (folder / "run.toml").write_text('[data.cleaning]\nmin_class = 3\n[data.split]\nmethod = "group"\nfractions = [0.8, 0.1, 0.1]\n')
+    assert main(["preprocess", "x.fa", "--config", "run.toml", "-o", "out"]) == 0
+    assert main(["preprocess", "x.fa", "--split", "column", "-o", "other"]) == 2
+    assert "--split column needs a label table" in capsys.readouterr().err
 
 
 def test_standard_input_has_no_checksum(folder, monkeypatch):
@@ -380,6 +399,20 @@ def test_a_split_column_is_taken_as_it_is():
     assert dataset.info["split"]["notes"] == []
 
 
+def test_fractions_that_a_split_column_leaves_nothing_to_are_warned_of_and_not_written_down(caplog):
+    sources, labels = labelled("ttttvvee")
+    column, asked = SplitSettings(method="column"), SplitSettings(method="column", fractions=(0.5, 0.25, 0.25))
+    assert made(sources, "one", labels=labels, split=column).info["split"]["fractions"] is None
+    assert caplog.messages == []
+    assert made(sources, "two", labels=labels, split=asked).info["split"]["fractions"] is None
+    assert caplog.messages == ["--fractions (data.split.fractions) has no effect: the label table gives every record's split"]
+    caplog.clear()
+    sources, labels = labelled("tttttttttteeee")
+    carved = made(sources, "three", labels=labels, split=asked)
+    assert (carved.info["split"]["fractions"], carved.info["counts"]["splits"]["validation"]) == ([0.5, 0.25, 0.25], 4)
+    assert caplog.messages == []
+
+
 def test_a_split_column_that_names_test_records_only():
     fasta("x.fa", {f"x{number}": bases(number) for number in range(8)})
     table = "id\tlabel\tsplit\n" + "".join(f"x{number}\t{'ab'[number % 2]}\ttest\n" for number in range(8))
@@ -482,6 +515,25 @@ def test_a_source_sequence_stays_together(folder):
     assert dataset.records.groupby("sequence")["split"].nunique().tolist() == [1] * 6
     assert set(dataset.records["split"]) == {"train", "validation", "test"}
     assert dataset.records["id"][0] == "chr0:0-50(.)"
+
+
+def test_regions_of_a_genome_are_not_circular(capsys):
+    fasta("g.fa", {f"chr{number}": bases(number, 400) for number in range(6)})
+    Path("r.bed").write_text(
+        "".join(f"chr{n}\t{start}\t{start + 50}\t{label}\n" for n in range(6) for start, label in ((0, "x"), (60, "y")))
+    )
+    words = ["preprocess", "--intervals", "r.bed", "--genome", "g.fa", "-o", "out"]
+    assert main([*words, "--circular"]) == 2
+    assert capsys.readouterr().err == (
+        "genomix: --circular says that molecules are circular, but a region that --intervals cuts out is linear\n  hint: leave out --circular\n"
+    )
+    content = hashlib.sha256(Path(fasta("x.fa", {f"x{number}": bases(number) for number in range(6)})).read_bytes()).hexdigest()
+    head = 'name = "n"\ntitle = "t"\nlicence = "l"\nsource = "s"\ncircular = true\n'
+    Path("m.toml").write_text(f'{head}[[sources]]\npath = "x.fa"\nlabel = "z"\nsha256 = "{content}"\n')
+    assert main([*words, "--manifest", "m.toml"]) == 2
+    assert "the manifest says that molecules are circular" in capsys.readouterr().err
+    Path("linear.toml").write_text("[data]\ncircular = false\n")
+    assert main([*words, "--manifest", "m.toml", "--config", "linear.toml"]) == 0
 
 
 def test_near_duplicates_stay_together_by_default(folder):

@@ -508,6 +508,20 @@ def test_what_is_held_out_of_a_dataset_that_is_not_split_is_the_run_s_choice(tmp
     assert not (tmp_path / "group").exists()
 
 
+def test_what_is_held_out_of_sequence_files_is_the_run_s_choice_and_classes_are_not(tmp_path, capsys, monkeypatch):
+    rng = random.Random(1)
+    fasta, drawn = write_fasta(tmp_path / "a.fa", {f"r{i}": random_sequence(rng, 300, gc=0.5) for i in range(30)}), []
+    monkeypatch.setattr("genomix.pretraining.pretrain", lambda *_, division, **__: drawn.append(len(division[1])) or PretrainResult(2))
+    monkeypatch.setattr("genomix.pretraining.next_command", lambda *_: "")
+    split = ["--similarity", ".9", "--set", "data.split.method=stratified", "--set", "data.split.fractions=[0.6, 0.4, 0]"]
+    command = ["pretrain", str(fasta), *SMALL, *split, "-o", str(tmp_path / "run")]
+    assert main([*command, "--set", "data.cleaning.min_class=3"]) == 2
+    assert "--min-class (data.cleaning.min_class) needs labels" in capsys.readouterr().err
+    assert main(command) == 0, capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0, capsys.readouterr().err
+    assert drawn == [12, 12]
+
+
 def test_all_sequence_files_below_a_folder_are_read_whatever_its_sub_folders_are(tmp_path, monkeypatch, capsys):
     rng = random.Random(1)
     for name in ("data/train/a.fa", "data/test/deep/b.fa", "data/beside.fa"):

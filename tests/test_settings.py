@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from genomix import settings
 from genomix.errors import InputMissing, SettingsError, UsageError
 from genomix.settings import known_presets, load_preset, resolve, to_toml
+from genomix.settings.schema import TABLES
 
 
 class Table(BaseModel):
@@ -277,6 +278,19 @@ def test_a_preset_that_builds_on_another_is_refused(presets, toml):
         assert "found a file that builds on one: preset = 'base'" in error.message
         assert (error.where, error.hint) == (str(file), f"--config {file} reads both")
     assert (resolved(config=file).train.steps, resolved(config=file).train.limit) == (2, 7)
+
+
+def test_every_table_of_a_command_is_passed_over_by_the_others(toml):
+    from genomix.data.preprocess import PreprocessTables
+    from genomix.explain import ExplainTables
+    from genomix.predict import PredictTables
+    from genomix.settings.run import PretrainRunSettings, RunSettings
+
+    commands = (PreprocessTables, RunSettings, PretrainRunSettings, PredictTables, ExplainTables)
+    assert {table for model in commands for table in model.model_fields} == TABLES
+    file = toml("[explain]\nstretch = 200\n[train]\nsteps = 7")
+    for model in commands:
+        resolve(model, config=file, environment={"GENOMIX_EXPLAIN_STRETCH": "200", "GENOMIX_MASKING_SHARE": "0.2"})
 
 
 @pytest.mark.parametrize("name", known_presets())

@@ -4,8 +4,9 @@ import difflib
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -67,22 +68,26 @@ def known_records(dataset: Dataset, indices: np.ndarray, classes: Sequence[str],
 
 
 def _hint(dataset: Dataset, strangers: dict[str, int], classes: Sequence[str], *, droppable: bool) -> str:
-    absent = [name for name in classes if name not in dataset.classes]
-    meant = [f"{near!r} for {name!r}" for name in strangers if (near := _same(name, classes) or _near(name, absent))]
-    guess = f"did you mean {', '.join(meant[:_NAMED])}?" if meant else f"the model knows {listed(classes, _NAMED)}"
+    meant = [f"{near!r} for {name!r}" for name, near in islice(_meant(dataset, strangers, classes), _NAMED)]
+    guess = f"did you mean {', '.join(meant)}?" if meant else f"the model knows {listed(classes, _NAMED)}"
     return guess + ("; --unknown drop leaves these records out" if droppable else "")
 
 
-def _same(name: str, classes: Sequence[str]) -> str | None:
-    """The class that is spelt like this one but for case, blanks, hyphens and underscores."""
-    return next((each for each in classes if _plain(each) == _plain(name)), None)
+def _meant(dataset: Dataset, strangers: Iterable[str], classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Unknown classes, and for each the model's that was meant: spelt like it but for case, blanks, hyphens and underscores, or nearly so.
 
-
-def _near(name: str, classes: Sequence[str]) -> str | None:
-    """The class that is spelt nearly so; to be asked of classes without records, as one that has some is not the one misspelt."""
-    plain = {_plain(each): each for each in reversed(classes)}
-    found = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=_ALIKE)
-    return plain[found[0]] if found else None
+    Only of those that the message names it is asked what they nearly are, as that takes a look at every class. The answer is one without records: one that
+    has some is not the one misspelt.
+    """
+    here = frozenset(dataset.classes)
+    same = {_plain(each): each for each in reversed(classes)}
+    absent = {_plain(each): each for each in reversed(classes) if each not in here}
+    for number, name in enumerate(strangers):
+        wanted = _plain(name)
+        if wanted in same:
+            yield name, same[wanted]
+        elif number < _NAMED and (near := difflib.get_close_matches(wanted, absent, n=1, cutoff=_ALIKE)):
+            yield name, absent[near[0]]
 
 
 def _plain(name: str) -> str:

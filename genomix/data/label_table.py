@@ -5,6 +5,7 @@ import csv
 import difflib
 import io
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +21,8 @@ _log = logging.getLogger(__name__)
 
 _SHOWN = 60
 """Letters of a line that an error shows."""
+_DELIMITER_LINE = re.compile(r'("?)sep=([,;\t])\1\s*', re.IGNORECASE)
+"""A first line that tells Excel what stands between fields."""
 
 
 class TableRow(NamedTuple):
@@ -45,7 +48,7 @@ def read_label_table(path: str, columns: Columns) -> dict[str, TableRow]:
 
     Raises:
         InputMissing: no such file.
-        DataError: not a table, a column or a field is missing, a split of another name, one id with two labels.
+        DataError: not a table, a column or a field is missing, a field that is read holds a line end, a split of another name, one id with two labels.
     """
     rows: dict[str, TableRow] = {}
     for identifier, row in _rows(path, columns):
@@ -59,9 +62,10 @@ def read_label_table(path: str, columns: Columns) -> dict[str, TableRow]:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a row is read: the column names, what stands between fields, and the places of id, label, group and split."""
+    """How a row is read: the column names, the line after theirs, what stands between fields, and the places of id, label, group and split."""
 
     header: list[str]
+    first_row: int
     delimiter: str
     places: list[int | None]
 
@@ -71,15 +75,21 @@ def _rows(path: str, columns: Columns) -> Iterator[tuple[str, TableRow]]:
         line = 1
         try:
             first = text.readline()
-            delimiter = _delimiter(path, first)
+            told = _DELIMITER_LINE.fullmatch(first)
+            above = 1 if told else 0
+            first = text.readline() if told else first
+            delimiter = told[2] if told else _delimiter(path, first)
             reader = csv.reader(chain([first], text), delimiter=delimiter, strict=True)
-            header = next(reader, [])
-            _require_utf8(header, f"{path}, line 1")
-            layout = _Layout(header, delimiter, _find_columns(path, header, columns))
+            header = [name.strip() for name in next(reader, [])]
+            _require_utf8(header, f"{path}, line {1 + above}")
+            line = reader.line_num + above
+            layout = _Layout(header, line + 1, delimiter, _find_columns(path, header, columns))
             for fields in reader:
-                line = reader.line_num
-                if fields:
-                    yield _parse(f"{path}, line {line}", line, fields, layout)
+                begun, line = line + 1, reader.line_num + above
+                if line > begun:
+                    _require_one_line(f"{path}, line {begun}", fields, layout)
+                if "".join(fields).strip():
+                    yield _parse(f"{path}, line {begun}", begun, fields, layout)
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"not a readable table: {error}", where=f"{path}, after line {line}", hint=_reading_hint(error)) from error
 
@@ -99,14 +109,23 @@ def _require_utf8(fields: list[str], where: str) -> None:
 
 def _parse(where: str, line: int, fields: list[str], layout: _Layout) -> tuple[str, TableRow]:
     _require_utf8(fields, where)
-    _require_fields(where, fields, layout, first=line == 2)
-    identifier, label, group, split = ("" if place is None else fields[place] for place in layout.places)
-    if not identifier.strip() or "\0" in identifier + label + group:
-        raise DataError("the id is empty" if not identifier.strip() else "found a NUL byte", where=where)
-    name = split_name(split) if split.strip() else ""
+    _require_fields(where, fields, layout, first=line == layout.first_row)
+    identifier, label, group, split = ("" if place is None else fields[place].strip() for place in layout.places)
+    if not identifier or "\0" in identifier + label + group:
+        raise DataError("the id is empty" if not identifier else "found a NUL byte", where=where)
+    name = split_name(split) if split else ""
     if name is None:
         raise DataError(f"found split {split!r}, expected {', '.join(SPLITS)} (or val, valid, dev)", where=where)
-    return identifier.strip(), TableRow(tidy(label), tidy(group), name, line)
+    return identifier, TableRow(tidy(label), tidy(group), name, line)
+
+
+def _require_one_line(where: str, fields: list[str], layout: _Layout) -> None:
+    """Between a stray quote and the next one all rows are text of one field. A field that nobody reads, such as a note, may have lines."""
+    for name, place in zip(("id", "label", "group", "split"), layout.places, strict=True):
+        field = "" if place is None else "".join(fields[place : place + 1]).strip()
+        if "\n" in field or "\r" in field:
+            shown = f"{field[:_SHOWN]!r}{'...' if len(field) > _SHOWN else ''}"
+            raise DataError(f"found {name} {shown}, expected no line end in it", where=where, hint='a " that is not closed?')
 
 
 def _require_fields(where: str, fields: list[str], layout: _Layout, *, first: bool) -> None:
@@ -132,7 +151,7 @@ def _find_columns(path: str, header: list[str], columns: Columns) -> list[int | 
     if columns.split is None and "split" in header:
         _log.info("%s has a column 'split' that is not used; --split column uses it", path)
     wanted = (("--id-column", columns.id), ("--label-column", columns.label), ("--group-column", group), ("--split-column", columns.split))
-    return [None if name is None else _find_column(path, header, name, option) for option, name in wanted]
+    return [None if name is None else _find_column(path, header, name.strip(), option) for option, name in wanted]
 
 
 def _find_column(path: str, header: list[str], name: str, option: str) -> int:

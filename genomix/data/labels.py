@@ -161,12 +161,13 @@ class NoLabeller:
 
 
 class TableLabeller:
-    """Labels by record id."""
+    """Labels by record id, in whatever file: contigs of one sample may all carry its id, but assemblies that number theirs alike are a mistake."""
 
     def __init__(self, path: str, columns: Columns, *, allow_missing: bool = False) -> None:
         self._path, self._allow_missing = path, allow_missing
         self._rows = read_label_table(path, columns)
-        self._unseen = dict.fromkeys(self._rows)
+        self._sources: dict[str, str] = {}  # id -> the file of its first record
+        self._shared: dict[str, str] = {}  # id -> another file with a record of it
         self._near = NearIds(self._rows)
 
     def label(self, record: SequenceRecord) -> Label:
@@ -174,20 +175,35 @@ class TableLabeller:
         if row is None:
             self._near.add(record)
             return Label()
-        self._unseen.pop(record.id, None)
+        if self._sources.setdefault(record.id, record.source) != record.source:
+            self._shared.setdefault(record.id, record.source)
         return Label(row.label, row.group, row.split)
 
     def known_labels(self) -> Iterable[str]:
         return (row.label for row in self._rows.values())
 
     def check(self) -> None:
-        if not self._unseen:
+        self._check_unseen()
+        if self._shared:
+            example, other = next(iter(self._shared.items()))
+            _log.warning(
+                "%s: %s of %s ids are those of records in two files or more, such as %r in %s and %s: all got the row's label; if they are not "
+                "of one sample, write another id in each file and in the table, or label whole files (NAME=file)",
+                self._path,
+                *(f"{len(each):,}" for each in (self._shared, self._rows)),
+                example,
+                *map(display_name, (self._sources[example], other)),
+            )
+
+    def _check_unseen(self) -> None:
+        unseen = [name for name in self._rows if name not in self._sources]
+        if not unseen:
             return
-        examples = ", ".join(map(repr, list(self._unseen)[:_NAMED_IN_ERRORS]))
-        more = ", ..." if len(self._unseen) > _NAMED_IN_ERRORS else ""
-        message = f"{len(self._unseen)} of {len(self._rows)} ids are in no sequence file: {examples}{more}"
+        examples = ", ".join(map(repr, unseen[:_NAMED_IN_ERRORS]))
+        more = ", ..." if len(unseen) > _NAMED_IN_ERRORS else ""
+        message = f"{len(unseen)} of {len(self._rows)} ids are in no sequence file: {examples}{more}"
         if not self._allow_missing:
-            without = "" if len(self._unseen) == len(self._rows) else "; --allow-missing goes on without them"
+            without = "" if len(unseen) == len(self._rows) else "; --allow-missing goes on without them"
             hint = self._near.hint() + without
             raise DataError(message, where=self._path, hint=hint)
         _log.warning("%s: %s", self._path, message)

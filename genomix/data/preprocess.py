@@ -5,9 +5,11 @@ write the bases of the rest (`reading`) -> sketch them (`sketches`) -> cluster n
 (`record_table`), `similarity.tsv` (`leaks`) and `dataset.json` (`info`). Of the bases only a few records are in memory at a time; the table of records is there as a whole.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -17,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from genomix.data.cleaning import CleaningSettings
-from genomix.data.division import divide
+from genomix.data.division import Division, divide
 from genomix.data.info import dataset_info, source_entry, write_info
 from genomix.data.labels import LabelSettings, build_labeller, gives_labels, labelled_records
 from genomix.data.leaks import write_similarity
@@ -32,6 +34,16 @@ from genomix.data.taxonomy import with_even_ranks
 from genomix.errors import UsageError
 from genomix.formats.opening import STDIN
 from genomix.outputs import atomic_folder, require_apart
+
+_log = logging.getLogger(__name__)
+
+_OF_CLASSES = {
+    "split.method": "--split",
+    "split.fractions": "--fractions",
+    "split.similarity": "--similarity",
+    "cleaning.min_class": "--min-class",
+}
+"""Settings in `data` that need labels, and their options. The seed needs some too, but is training's and pretraining's as well."""
 
 
 class PreprocessSettings(BaseModel):
@@ -80,7 +92,12 @@ def preprocess(sources: Sequence[str], settings: PreprocessSettings, output: str
 
 
 def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[SourceFile], PreprocessSettings]:
-    """The files to read, and the settings with nothing left open: what the user set, then what the manifest says, then the defaults."""
+    """The files to read, and the settings with nothing left open: what the user set, then what the manifest says, then the defaults.
+
+    Raises:
+        UsageError: the inputs and settings contradict each other, or one that was asked for (a set field) would be ignored.
+        GenomixError: as reading a manifest and finding the files raise.
+    """
     labels = settings.labels
     manifest = None if labels.manifest is None else load_manifest(labels.manifest)
     if manifest is not None and sources:
@@ -94,7 +111,31 @@ def settle(sources: Sequence[str], settings: PreprocessSettings) -> tuple[list[S
             "strand": settings.strand or (manifest.strand if manifest else "both"),
         }
     )
-    return manifest.source_files() if manifest else find_source_files(sources), settled
+    _refuse_circular_regions(settled, settings)
+    files = manifest.source_files() if manifest else find_source_files(sources)
+    if files and not gives_labels(files, settled.labels):
+        _refuse_without_labels(settings)
+    return files, settled
+
+
+def _refuse_circular_regions(settled: PreprocessSettings, asked: PreprocessSettings) -> None:
+    if settled.circular and settled.labels.intervals is not None:
+        who, change = (
+            ("--circular", "leave out --circular") if asked.circular else ("the manifest", "data.circular = false in a --config file")
+        )
+        raise UsageError(f"{who} says that molecules are circular, but a region that --intervals cuts out is linear", hint=change)
+
+
+def _refuse_without_labels(asked: PreprocessSettings) -> None:
+    """Records without labels are not split, and are of no class. What only a file says, such as the run.toml of a labelled run, is not asked for."""
+    for setting, option in _OF_CLASSES.items():
+        name, key = setting.split(".")
+        table = getattr(asked, name)
+        if key in table.model_fields_set and getattr(table, key) not in {None, "column"}:  # a column is missed with the table that it is in
+            raise UsageError(
+                f"{option} (data.{setting}) needs labels, and nothing says what those of the records are",
+                hint="NAME=file.fa, a folder a class, --labels or --label-regex say it; without labels leave it out",
+            )
 
 
 def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSettings) -> dict[str, Any]:
@@ -118,6 +159,7 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
         table, rows = reading.table, np.flatnonzero(reading.kept)
         places = np.asarray(table.offsets)[rows], np.asarray(table.lengths)[rows]
         division = divide(table, rows, sketch_records(folder / BASES_FILE, *places) if labelled else None, settings.split)
+        division = _without_unread_fractions(division, [table.splits[row] for row in rows], settings.split)
         write_records(folder / RECORDS_FILE, table, rows, division.splits, division.clusters)
         files_written = {BASES_FILE: bases.result(), RECORDS_FILE: file_entry(folder / RECORDS_FILE)}
         if division.leaks is not None:
@@ -130,6 +172,19 @@ def _fill(folder: Path, files: Sequence[SourceFile], settings: PreprocessSetting
             "sources": [entry.result() for entry in sources],
             "files": files_written,
         }
+
+
+def _without_unread_fractions(division: Division, given: list[str], asked: SplitSettings) -> Division:
+    """The same division; its figures state no fractions where the table gave the split of every record, so that none were dealt out.
+
+    Args:
+        given: the split of each row in the table; empty where there is none.
+    """
+    if division.figures is None or list(division.splits) != given:
+        return division
+    if "fractions" in asked.model_fields_set:
+        _log.warning("--fractions (data.split.fractions) has no effect: the label table gives every record's split")
+    return replace(division, figures={**division.figures, "fractions": None})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from genomix.errors import SettingsError
 Name = tuple[str, ...]
 """A setting's full name: ("train", "learning_rate")."""
 
-TABLES = frozenset({"data", "tokenizer", "model", "train", "masking", "predict"})
+TABLES = frozenset({"data", "tokenizer", "model", "train", "masking", "predict", "explain"})
 """Every table that some command reads. A command that needs only some of them passes over the others in files and in the environment: one run.toml serves every command."""
 
 
