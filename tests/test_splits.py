@@ -88,6 +88,16 @@ def test_each_class_is_cut_at_the_fractions(fractions):
         assert np.abs(np.bincount(sides[labels == label], minlength=3) - count * np.array(fractions)).max() <= 1
 
 
+@given(st.lists(st.integers(7, 40), min_size=1, max_size=40), st.integers(0, 5))
+def test_many_small_classes_together_come_as_near_the_fractions_as_one(sizes, seed):
+    fractions, labels = np.array((0.7, 0.15, 0.15)), np.repeat(np.arange(len(sizes)), sizes)
+    sides = deal(labels, np.arange(len(labels)), [*map(str, sizes)], SplitSettings(seed=seed))
+    records = np.zeros((len(sizes), 3), dtype=int)
+    np.add.at(records, (labels, sides), 1)
+    assert np.abs(records.sum(axis=0) - fractions * len(labels)).max() < 1.5
+    assert np.abs(records - np.outer(sizes, fractions)).max() < 1
+
+
 def test_groups_of_many_sizes_come_near_the_fractions():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), rng.integers(1, 30, size=200))

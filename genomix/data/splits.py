@@ -171,13 +171,17 @@ class _Dealer:
             self._put(group, max(wanted, key=lambda split: need[split]))
 
     def deal_single(self) -> None:
-        """Fill the splits up with the groups of one record, class by class, by lot."""
+        """Fill the splits up with the groups of one record, class by class, by lot.
+
+        What a class can't give a split for want of half records the next ones do: else many small classes, all rounded alike, would skew the whole.
+        """
+        owed = np.zeros(len(SPLITS))
         for label in range(len(self.total)):
             groups, _ = self._open_groups(label)
-            groups = groups[np.argsort(self.luck[groups])]
-            need = np.maximum(self.missing[:, label], 0)
-            bounds = np.round(np.cumsum(need) / need.sum() * len(groups)).astype(int) if need.sum() > 0 else np.full(3, len(groups))
-            self.place[groups] = np.searchsorted(bounds, np.arange(len(groups)), side="right")
+            if len(groups):
+                need = np.maximum(self.missing[:, label], 0)
+                counts, owed = _whole(need / need.sum() * len(groups), owed)
+                self.place[groups[np.argsort(self.luck[groups])]] = np.repeat(np.arange(len(SPLITS)), counts)
 
     def _content(self, group: int) -> tuple[np.ndarray, np.ndarray]:
         part = slice(self.by_group.indptr[group], self.by_group.indptr[group + 1])
@@ -195,6 +199,16 @@ class _Dealer:
         self.place[group] = split
         self.missing[split, labels] -= records
         self.present[split, labels] = True
+
+
+def _whole(shares: np.ndarray, owed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [split]: shares rounded up or down so that their sum stays, up where most is owed; and what is owed then."""
+    shares = shares.round(9)  # 6 records may be 5.999...
+    counts = np.floor(shares).astype(np.int64)
+    due = np.where(shares > counts, shares - counts + owed, -np.inf).round(9)
+    first = np.lexsort((-np.arange(len(SPLITS)), -due))  # test before validation, where as much is owed to both
+    counts[first[: round(shares.sum()) - counts.sum()]] += 1
+    return counts, owed + shares - counts
 
 
 def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) -> None:
