@@ -425,6 +425,15 @@ def test_a_class_of_relatives_alone_does_not_make_the_others_validation_a_lotter
     assert dataset.info["split"]["notes"][0].endswith("kept together, but for those of 'y', all relatives of each other")
 
 
+def test_a_class_of_one_training_record_keeps_it_where_validation_is_carved():
+    sources, labels = labelled("tteetetetetete")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.records[dataset.records["label"] == "x"]["split"].value_counts().to_dict() == {"train": 5, "validation": 1, "test": 1}
+    assert dataset.info["split"]["held_back"] == ["class 'y' has no record in validation: expected at least 1"]
+    [_, note] = dataset.info["split"]["notes"][0].split("; ")
+    assert note == "training records of 'y' are too few to take any from"
+
+
 def test_a_class_that_the_column_leaves_out_of_train():
     sources, labels = labelled("tetetev")
     with pytest.raises(DataError, match="class 'y' has no record in train"):
@@ -450,12 +459,18 @@ def test_groups_on_several_sides_are_told(caplog, method):
     assert "--split group" in caplog.text
 
 
-def test_groups_that_are_kept_together_or_split_by_the_table_are_not_warned_of(caplog):
+def test_groups_that_are_kept_together_are_not_warned_of(caplog):
     sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
     assert made(sources, labels=labels, split=SplitSettings(method="group")).info["split"]["divided_groups"] == 0
-    sources, labels = labelled("ttttvvee", groups="abcdabab")
-    assert made(sources, "other", labels=labels, split=SplitSettings(method="column")).info["split"]["divided_groups"] == 2
     assert caplog.text == ""
+
+
+def test_groups_that_the_table_s_own_split_divides_are_told(caplog):
+    sources, labels = labelled("ttttvvee", groups="abcdabab")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.info["split"]["divided_groups"] == 2
+    assert "2 of 4 groups have records on several sides of your split column: figures of held-out records" in caplog.text
+    assert _data_summary(dataset).divided_groups == 2
 
 
 @pytest.mark.parametrize(("method", "what"), [("group", "group"), ("sequence", "source sequence")])

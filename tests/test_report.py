@@ -397,6 +397,10 @@ class TestCaveats:
         assert "the closest is <leak>, 0.990 like copy 0" in text
         assert "accuracy is 1.000 on them, 0.950 on the other 60" in text
 
+    def test_groups_that_the_split_divides(self):
+        assert "names, 7 have records" in titles(made_inputs(data=made_data(divided_groups=7)))["Groups across the split"].text
+        assert "Groups across the split" not in titles(made_inputs())
+
     def test_classes_that_could_not_be_held_out(self):
         found = titles(made_inputs(data=made_data(held_back=["class 'x' has no record in test: expected at least 1"])))
         assert "class 'x'" in found["Classes that could not be held out"].text

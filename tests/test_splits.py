@@ -141,7 +141,7 @@ def test_one_cluster_cannot_be_split():
 def test_validation_is_carved_from_train_alone():
     labels = np.repeat([0, 1], [60, 40])
     given_sides = np.where(np.arange(100) % 5 == 0, TEST, TRAIN).astype(np.int8)
-    carved = carve_validation(given_sides, labels, np.arange(100), CLASSES, SplitSettings())
+    carved = carve_validation(given_sides, labels, np.arange(100), SplitSettings())
     assert np.array_equal(carved == TEST, given_sides == TEST)
     assert Counter(carved.tolist()) == {TRAIN: 66, VALIDATION: 14, TEST: 20}
     assert set(labels[carved == VALIDATION]) == {0, 1}
@@ -150,9 +150,17 @@ def test_validation_is_carved_from_train_alone():
 def test_validation_is_carved_without_separating_a_group():
     labels, groups = np.repeat([0, 1], [60, 40]), np.arange(100) // 2
     given_sides = np.where(groups % 5 == 0, TEST, TRAIN).astype(np.int8)
-    carved = carve_validation(given_sides, labels, groups, CLASSES, SplitSettings())
+    carved = carve_validation(given_sides, labels, groups, SplitSettings())
     assert all(len(set(carved[groups == group])) == 1 for group in np.unique(groups))
     assert (carved == VALIDATION).any()
+
+
+def test_validation_that_no_class_can_give():
+    with pytest.raises(
+        DataError, match="no record is left for validation: none of the classes has two of the 2 training records"
+    ) as caught:
+        carve_validation(np.array([TRAIN, TRAIN, TEST], dtype=np.int8), np.array([0, 1, 1]), np.arange(3), SplitSettings())
+    assert "split column" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,11 @@ def _column_sides(
     kept = f"near-duplicates {'and groups ' if any(named) else ''}kept together"
     if len(alone):
         kept += f", but for those of {listed([repr(classes[label]) for label in alone], _NAMED)}, all relatives of each other"
-    note = f"the split column names no validation records: they were taken from train, {kept}"
-    return carve_validation(sides, labels, groups, classes, settings), [note]
+    carved = carve_validation(sides, labels, groups, settings)
+    whole = np.setdiff1d(labels[train], labels[carved == VALIDATION])
+    if len(whole):
+        kept += f"; training records of {listed([repr(classes[label]) for label in whole], _NAMED)} are too few to take any from"
+    return carved, [f"the split column names no validation records: they were taken from train (seed {settings.seed}), {kept}"]
 
 
 def _group_numbers(names: Iterable[str]) -> np.ndarray:
@@ -155,13 +158,13 @@ def _divided_groups(names: Sequence[str], sides: np.ndarray) -> tuple[int, int]:
 
 
 def _warn_of_groups(divided: tuple[int, int], method: SplitMethod | None) -> None:
-    """A split that pays no heed to the table's groups; one that the table itself gives is taken as it is."""
-    if divided[0] and method != "column":
+    """A split that pays no heed to the table's groups."""
+    if divided[0]:
         _log.warning(
-            "%s of %s groups have records on several sides of the split, which is by %s: figures of held-out records may only show that "
+            "%s of %s groups have records on several sides of %s: figures of held-out records may only show that "
             "their group is known; --split group keeps each on one side",
             *(f"{count:,}" for count in divided),
-            method,
+            "your split column" if method == "column" else f"the split, which is by {method}",
         )
 
 

@@ -96,35 +96,48 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     Raises:
         DataError: a class has fewer records than there are splits, or a split would be empty.
     """
-    fractions = np.array(settings.fractions)
-    wanted = [split for split in (TRAIN, TEST, VALIDATION) if fractions[split] > 0]
+    wanted = _wanted(settings)
     _require_records(labels, classes, len(wanted))
-    dealer = _Dealer(labels, groups, fractions, np.random.default_rng(settings.seed))
+    sides = _dealt(labels, groups, settings)
+    _require_all(sides, wanted, len(np.unique(groups)))
+    return sides
+
+
+def _wanted(settings: SplitSettings) -> list[int]:
+    return [split for split in (TRAIN, TEST, VALIDATION) if settings.fractions[split] > 0]
+
+
+def _dealt(labels: np.ndarray, groups: np.ndarray, settings: SplitSettings) -> np.ndarray:
+    """int8 [record], index into SPLITS; a split may be left empty."""
+    wanted = _wanted(settings)
+    dealer = _Dealer(labels, groups, np.array(settings.fractions), np.random.default_rng(settings.seed))
     scarce = np.flatnonzero(dealer.breadth < len(wanted))
     dealer.keep_in_train(scarce)
     for split in wanted:
         dealer.reserve(split)
     dealer.deal_large(wanted)
     dealer.deal_single()
-    sides = dealer.place[groups]
-    _require_all(sides, wanted, len(dealer.place))
-    return sides
+    return dealer.place[groups]
 
 
-def carve_validation(
-    sides: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings
-) -> np.ndarray:
-    """Move a part of train to validation, where a split column names none.
+def carve_validation(sides: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: SplitSettings) -> np.ndarray:
+    """Move a part of train to validation, where a split column names none. A class of one training record, or one group, stays whole.
 
     Args:
         sides: int8 [record], index into SPLITS; the result is alike.
         groups: int [record]; records of one number stay together.
+
+    Raises:
+        DataError: no class has training records to part with.
     """
     train = np.flatnonzero(sides == TRAIN)
     share = settings.fractions[VALIDATION] / (settings.fractions[TRAIN] + settings.fractions[VALIDATION])
     part = settings.model_copy(update={"fractions": (1 - share, share, 0.0)})
     carved = sides.copy()
-    carved[train] = deal(labels[train], np.unique(groups[train], return_inverse=True)[1], classes, part)
+    carved[train] = _dealt(labels[train], np.unique(groups[train], return_inverse=True)[1], part)
+    if not (carved == VALIDATION).any():
+        message = f"no record is left for validation: none of the classes has two of the {len(train)} training records that may be parted"
+        raise DataError(message, hint="name validation records in the split column")
     return carved
 
 
