@@ -629,7 +629,16 @@ def test_the_command_prints_the_folder_and_says_what_is_in_it(capsys):
         "left out: 1 too_short (each with its reason in rejected.tsv)",
         "split by stratified, seed 3: train 4, validation 2, test 2",
     ]
-    assert err.splitlines()[3].startswith("near-duplicates: 8 clusters at similarity 0.95, the largest of 1 record; ")
+    found = "near-duplicates: 8 clusters at similarity 0.95, the largest of 1 record; "
+    assert err.splitlines()[3] == f"{found}no two records on two sides of the split share a sketched 16-mer"
+
+
+def test_the_summary_names_a_seed_only_where_one_was_drawn_with_and_what_is_most_alike():
+    sources, labels = labelled("ttttvvee")
+    info = made(sources, labels=labels, split=SplitSettings(method="column")).info
+    assert "split by column: train 4, validation 2, test 2" in summary_lines(info)
+    alike = info | {"split": info["split"] | {"highest_similarity": 0.9}}
+    assert summary_lines(alike)[2].endswith("; the most alike records on two sides of the split: 0.9000")
 
 
 def test_every_option_reaches_its_setting(capsys):

@@ -255,7 +255,8 @@ class TestPage:
     def test_notes_on_the_split_stand_beside_its_method(self):
         note = "the split column names no validation records: they were taken from train"
         text = Page(render(made_inputs(data=made_data(split_method="column", notes=[note])))).text
-        assert f"as the label table gives it (seed 4); {note}" in text
+        assert f"as the label table gives it; {note}" in text
+        assert "stay on one side (seed 4)" in Page(render(made_inputs())).text
 
     def test_is_written_into_the_folder(self, tmp_path):
         path = write_report(tmp_path, made_inputs())

@@ -33,7 +33,7 @@ _ALIASES = {
 
 SplitMethod = Literal["cluster", "stratified", "group", "sequence", "column"]
 
-SPLIT_WORDS = {
+_WORDS = {
     "cluster": "by near-duplicate cluster: records of one cluster stay on one side",
     "stratified": "at random within each class",
     "group": "by group: records of one group stay on one side",
@@ -42,6 +42,7 @@ SPLIT_WORDS = {
     "none": "none was made",
 }
 """How a dataset was split, for its reader."""
+_UNDRAWN = {"column", "none"}
 
 
 class SplitSettings(BaseModel):
@@ -71,6 +72,12 @@ class SplitSettings(BaseModel):
 
 def _are_parts(fractions: Sequence[float]) -> bool:
     return min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6  # NaN is never that
+
+
+def split_words(method: str, seed: int) -> str:
+    """How a dataset was split, for its reader, with the seed where one was drawn with."""
+    words = _WORDS.get(method, method)
+    return words if method in _UNDRAWN else f"{words} (seed {seed})"
 
 
 def split_name(text: str) -> str | None:
