@@ -398,6 +398,11 @@ class TestCaveats:
         assert "the closest is <leak>, 0.990 like copy 0" in text
         assert "accuracy is 1.000 on them, 0.950 on the other 60" in text
 
+    def test_intervals_that_overlap_across_the_split(self):
+        found = titles(made_inputs(data=made_data(overlapping={"validation": 3, "test": 1})))
+        assert found["Overlapping intervals across the split"].text.startswith("1 test record is an interval that overlaps one of training")
+        assert "Overlapping intervals across the split" not in titles(made_inputs(data=made_data(overlapping={"validation": 3, "test": 0})))
+
     def test_groups_that_the_split_divides(self):
         assert "names, 7 have records" in titles(made_inputs(data=made_data(divided_groups=7)))["Groups across the split"].text
         assert "Groups across the split" not in titles(made_inputs())

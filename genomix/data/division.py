@@ -11,6 +11,7 @@ from genomix.data.clusters import find_clusters
 from genomix.data.held_back import held_back_classes, warn_of_classes
 from genomix.data.label_text import listed
 from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
+from genomix.data.overlaps import count_overlapping, find_intervals, join_overlapping, overlap_notes, warn_of_overlaps
 from genomix.data.record_table import RecordTable
 from genomix.data.related import divisible, related
 from genomix.data.sketches import Sketches
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _NAMED = 3
 """Classes that a note names."""
+_CHAINED = " as near-duplicates or overlapping intervals"
+_SHORTER_CHAINS = "overlapping intervals stay together: windows that start where the one before ends don't overlap; --split sequence holds out whole contigs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Division:
 
     Attributes:
         splits: of each row, the split's name; empty where the data are unlabelled.
-        clusters: of each row, the number of its near-duplicate cluster; empty where the data are unlabelled.
+        clusters: of each row, the number of its near-duplicate cluster, overlapping intervals included where the split kept them together; empty where the
+            data are unlabelled.
         figures: what `dataset.json` says of the split; None where there is none.
         leaks: what the held-out records have in training; None where there is no split.
     """
@@ -58,14 +62,19 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
     _require_two(classes)
     labels = _numbers(names, classes)
     clusters = find_clusters(sketches, settings.similarity)
-    sides, groups, notes = _sides(table, rows, labels, clusters, classes=classes, settings=settings)
+    intervals = find_intervals(table, rows)
+    chained = settings.method == "cluster" and len(intervals.linked) > 0
+    together = join_overlapping(clusters, intervals) if chained else clusters
+    sides, groups, notes = _sides(table, rows, labels, together, classes=classes, settings=settings, chained=chained)
     _require_trained(sides, labels, classes)
-    held_back = held_back_classes(sides, labels, groups, classes)
+    held_back = held_back_classes(sides, labels, groups, classes, why=_CHAINED if chained else "")
     warn_of_classes(held_back)
     divided = _divided_groups([table.groups[row] for row in rows], sides)
     _warn_of_groups(divided, settings.method)
     leaks = find_leaks(sketches, sides)
     warn_of_leaks(table, rows, leaks, sides, settings.similarity)
+    overlapping = count_overlapping(intervals, sides)
+    warn_of_overlaps(overlapping, np.bincount(sides, minlength=len(SPLITS)), settings.method)
     figures = {
         "method": settings.method,
         "seed": settings.seed,
@@ -79,16 +88,24 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
         "sketch_density": sketches.density,
         "fine_sketch_density": sketches.fine.density if sketches.fine else None,
         "held_out": leak_figures(leaks, sides, settings.similarity),
+        "overlapping": overlapping,
         "held_back": held_back,
         "divided_groups": divided[0],
         "records": _counts(sides, labels, classes),
-        "notes": notes,
+        "notes": notes + overlap_notes(intervals) if chained else notes,
     }
-    return Division([SPLITS[side] for side in sides], list(map(str, clusters.tolist())), figures, leaks)
+    return Division([SPLITS[side] for side in sides], list(map(str, together.tolist())), figures, leaks)
 
 
 def _sides(
-    table: RecordTable, rows: np.ndarray, labels: np.ndarray, clusters: np.ndarray, *, classes: list[str], settings: SplitSettings
+    table: RecordTable,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    classes: list[str],
+    settings: SplitSettings,
+    chained: bool,
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """int8 [row], index into SPLITS; int [row], which rows had to stay together (None: the table said); and what a reader of the scores should know."""
     notes: list[str] = []
@@ -107,7 +124,7 @@ def _sides(
             named = [table.groups[row] for row in rows]
             groups, notes = _group_numbers(named), _note_groupless(named)
             _warn_of_single_records(groups, "group")
-    return deal(labels, groups, classes, settings), groups, notes
+    return deal(labels, groups, classes, settings, smaller=_SHORTER_CHAINS if chained else None), groups, notes
 
 
 def _column_sides(

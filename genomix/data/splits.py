@@ -22,6 +22,8 @@ UNSPLIT = -1
 _NAMED = 10
 """Classes that an error names."""
 
+_SMALLER = "--split cluster: a higher --similarity makes smaller clusters"
+
 _ALIASES = {
     "val": "validation",
     "valid": "validation",
@@ -87,7 +89,9 @@ def split_name(text: str) -> str | None:
     return name if name in SPLITS else None
 
 
-def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings) -> np.ndarray:
+def deal(
+    labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings, *, smaller: str | None = None
+) -> np.ndarray:
     """Deal groups out to the splits.
 
     Every class is in train; one with as many groups as there are splits is in all of them, as far as groups of several classes allow. A class with fewer
@@ -96,6 +100,7 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     Args:
         labels: int [record], index into `classes`.
         groups: int [record], numbers from 0; records of one number stay together.
+        smaller: how to get smaller groups, for an error; None is by similarity.
 
     Returns:
         int8 [record], index into SPLITS.
@@ -106,7 +111,7 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     wanted = _wanted(settings)
     _require_records(labels, classes, len(wanted))
     sides = _dealt(labels, groups, settings)
-    _require_all(sides, wanted, len(np.unique(groups)))
+    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER)
     return sides
 
 
@@ -253,10 +258,10 @@ def _leave_out(what: str, least: int) -> str:
     return f"leave {what} out with --min-class {least}"
 
 
-def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:
+def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int, smaller: str) -> None:
     for split in wanted:
         if not (sides == split).any():
             raise DataError(
                 f"no record is left for {SPLITS[split]}: the {len(sides)} records form {groups} group{'s' * (groups > 1)} that must stay together",
-                hint="--split cluster: a higher --similarity makes smaller clusters; --split stratified keeps nothing together, and its scores flatter",
+                hint=f"{smaller}; --split stratified keeps nothing together, and its scores flatter",
             )
