@@ -423,6 +423,7 @@ def test_a_class_of_relatives_alone_does_not_make_the_others_validation_a_lotter
     assert (carved[carved["label"] == "x"].groupby("group")["split"].nunique() == 1).all()
     assert all(set(part["split"]) == {"train", "validation"} for _, part in carved.groupby("label"))
     assert dataset.info["split"]["notes"][0].endswith("kept together, but for those of 'y', all relatives of each other")
+    assert dataset.info["split"]["divided_groups"] == 0, "the table divides none"
 
 
 def test_a_class_of_one_training_record_keeps_it_where_validation_is_carved():

@@ -69,7 +69,9 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
     _require_trained(sides, labels, classes)
     held_back = held_back_classes(sides, labels, groups, classes, why=_CHAINED if chained else "")
     warn_of_classes(held_back)
-    divided = _divided_groups([table.groups[row] for row in rows], sides)
+    # What is divided to carve validation out of train has a note; it takes nothing from what test records tell.
+    dealt = [table.splits[row] for row in rows] if settings.method == "column" else sides.tolist()
+    divided = _divided_groups([table.groups[row] for row in rows], dealt)
     _warn_of_groups(divided, settings.method)
     leaks = find_leaks(sketches, sides)
     warn_of_leaks(table, rows, leaks, sides, settings.similarity)
@@ -164,11 +166,11 @@ def _note_groupless(names: list[str]) -> list[str]:
     return [f"{groupless} records have no group: each is a group of its own"] if groupless else []
 
 
-def _divided_groups(names: Sequence[str], sides: np.ndarray) -> tuple[int, int]:
+def _divided_groups(names: Sequence[str], sides: Sequence[int | str]) -> tuple[int, int]:
     """How many groups have records in several splits, and how many groups there are."""
-    seen: dict[str, int] = {}
+    seen: dict[str, int | str] = {}
     divided = set()
-    for name, side in zip(names, sides.tolist(), strict=True):
+    for name, side in zip(names, sides, strict=True):
         if name and seen.setdefault(name, side) != side:
             divided.add(name)
     return len(divided), len(seen)
