@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from genomix.data.label_text import listed
-from genomix.data.splits import SPLIT_WORDS
+from genomix.data.splits import split_words
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES
 from genomix.metrics.promise import lowest_error
 from genomix.nn.mixers import MixerSettings
@@ -101,7 +101,7 @@ def _basis_rows(basis: dict[str, Any], classes: int) -> Iterator[tuple[str, str]
     yield "records independent of each other", _cell(basis["units"])
     yield "classes with test records", f"{classes - len(basis['classes_without_records']):,} of {classes:,}"
     if method := basis["split_method"]:
-        yield "split", _cell(f"{SPLIT_WORDS.get(method, method)} (seed {basis['split_seed']})")
+        yield "split", _cell(split_words(method, basis["split_seed"]))
     if basis["near_duplicates"] is not None:
         yield f"test records at least {basis['similarity']:g} like a training record", _cell(basis["near_duplicates"])
     if gain := basis["gain"]:

@@ -265,6 +265,8 @@ def _data_summary(dataset: Dataset) -> DataSummary:
         highest_similarity=split.get("highest_similarity"),
         notes=split.get("notes", []),
         held_back=split.get("held_back", []),
+        overlapping=split.get("overlapping", {}),
+        divided_groups=split.get("divided_groups", 0),
         rejected=info["counts"]["rejected"],
         sources=[(source["path"], source["sha256"] or "") for source in info["sources"]],
     )

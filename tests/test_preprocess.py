@@ -456,6 +456,16 @@ def test_a_class_of_relatives_alone_does_not_make_the_others_validation_a_lotter
     assert (carved[carved["label"] == "x"].groupby("group")["split"].nunique() == 1).all()
     assert all(set(part["split"]) == {"train", "validation"} for _, part in carved.groupby("label"))
     assert dataset.info["split"]["notes"][0].endswith("kept together, but for those of 'y', all relatives of each other")
+    assert dataset.info["split"]["divided_groups"] == 0, "the table divides none"
+
+
+def test_a_class_of_one_training_record_keeps_it_where_validation_is_carved():
+    sources, labels = labelled("tteetetetetete")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.records[dataset.records["label"] == "x"]["split"].value_counts().to_dict() == {"train": 5, "validation": 1, "test": 1}
+    assert dataset.info["split"]["held_back"] == ["class 'y' has no record in validation: expected at least 1"]
+    [_, note] = dataset.info["split"]["notes"][0].split("; ")
+    assert note == "training records of 'y' are too few to take any from"
 
 
 def test_a_class_that_the_column_leaves_out_of_train():
@@ -483,12 +493,18 @@ def test_groups_on_several_sides_are_told(caplog, method):
     assert "--split group" in caplog.text
 
 
-def test_groups_that_are_kept_together_or_split_by_the_table_are_not_warned_of(caplog):
+def test_groups_that_are_kept_together_are_not_warned_of(caplog):
     sources, labels = labelled("t" * 24, groups="abcdefghijklabcdefghijkl")
     assert made(sources, labels=labels, split=SplitSettings(method="group")).info["split"]["divided_groups"] == 0
-    sources, labels = labelled("ttttvvee", groups="abcdabab")
-    assert made(sources, "other", labels=labels, split=SplitSettings(method="column")).info["split"]["divided_groups"] == 2
     assert caplog.text == ""
+
+
+def test_groups_that_the_table_s_own_split_divides_are_told(caplog):
+    sources, labels = labelled("ttttvvee", groups="abcdabab")
+    dataset = made(sources, labels=labels, split=SplitSettings(method="column"))
+    assert dataset.info["split"]["divided_groups"] == 2
+    assert "2 of 4 groups have records on several sides of your split column: figures of held-out records" in caplog.text
+    assert _data_summary(dataset).divided_groups == 2
 
 
 @pytest.mark.parametrize(("method", "what"), [("group", "group"), ("sequence", "source sequence")])
@@ -666,7 +682,16 @@ def test_the_command_prints_the_folder_and_says_what_is_in_it(capsys):
         "left out: 1 too_short (each with its reason in rejected.tsv)",
         "split by stratified, seed 3: train 4, validation 2, test 2",
     ]
-    assert err.splitlines()[3].startswith("near-duplicates: 8 clusters at similarity 0.95, the largest of 1 record; ")
+    found = "near-duplicates: 8 clusters at similarity 0.95, the largest of 1 record; "
+    assert err.splitlines()[3] == f"{found}no two records on two sides of the split share a sketched 16-mer"
+
+
+def test_the_summary_names_a_seed_only_where_one_was_drawn_with_and_what_is_most_alike():
+    sources, labels = labelled("ttttvvee")
+    info = made(sources, labels=labels, split=SplitSettings(method="column")).info
+    assert "split by column: train 4, validation 2, test 2" in summary_lines(info)
+    alike = info | {"split": info["split"] | {"highest_similarity": 0.9}}
+    assert summary_lines(alike)[2].endswith("; the most alike records on two sides of the split: 0.9000")
 
 
 def test_every_option_reaches_its_setting(capsys):

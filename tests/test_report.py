@@ -255,7 +255,8 @@ class TestPage:
     def test_notes_on_the_split_stand_beside_its_method(self):
         note = "the split column names no validation records: they were taken from train"
         text = Page(render(made_inputs(data=made_data(split_method="column", notes=[note])))).text
-        assert f"as the label table gives it (seed 4); {note}" in text
+        assert f"as the label table gives it; {note}" in text
+        assert "stay on one side (seed 4)" in Page(render(made_inputs())).text
 
     def test_is_written_into_the_folder(self, tmp_path):
         path = write_report(tmp_path, made_inputs())
@@ -396,6 +397,15 @@ class TestCaveats:
         text = found["Near-duplicates of training records"].text
         assert "the closest is <leak>, 0.990 like copy 0" in text
         assert "accuracy is 1.000 on them, 0.950 on the other 60" in text
+
+    def test_intervals_that_overlap_across_the_split(self):
+        found = titles(made_inputs(data=made_data(overlapping={"validation": 3, "test": 1})))
+        assert found["Overlapping intervals across the split"].text.startswith("1 test record is an interval that overlaps one of training")
+        assert "Overlapping intervals across the split" not in titles(made_inputs(data=made_data(overlapping={"validation": 3, "test": 0})))
+
+    def test_groups_that_the_split_divides(self):
+        assert "names, 7 have records" in titles(made_inputs(data=made_data(divided_groups=7)))["Groups across the split"].text
+        assert "Groups across the split" not in titles(made_inputs())
 
     def test_classes_that_could_not_be_held_out(self):
         found = titles(made_inputs(data=made_data(held_back=["class 'x' has no record in test: expected at least 1"])))

@@ -88,6 +88,16 @@ def test_each_class_is_cut_at_the_fractions(fractions):
         assert np.abs(np.bincount(sides[labels == label], minlength=3) - count * np.array(fractions)).max() <= 1
 
 
+@given(st.lists(st.integers(7, 40), min_size=1, max_size=40), st.integers(0, 5))
+def test_many_small_classes_together_come_as_near_the_fractions_as_one(sizes, seed):
+    fractions, labels = np.array((0.7, 0.15, 0.15)), np.repeat(np.arange(len(sizes)), sizes)
+    sides = deal(labels, np.arange(len(labels)), [*map(str, sizes)], SplitSettings(seed=seed))
+    records = np.zeros((len(sizes), 3), dtype=int)
+    np.add.at(records, (labels, sides), 1)
+    assert np.abs(records.sum(axis=0) - fractions * len(labels)).max() < 1.5
+    assert np.abs(records - np.outer(sizes, fractions)).max() < 1
+
+
 def test_groups_of_many_sizes_come_near_the_fractions():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), rng.integers(1, 30, size=200))
@@ -131,7 +141,7 @@ def test_one_cluster_cannot_be_split():
 def test_validation_is_carved_from_train_alone():
     labels = np.repeat([0, 1], [60, 40])
     given_sides = np.where(np.arange(100) % 5 == 0, TEST, TRAIN).astype(np.int8)
-    carved = carve_validation(given_sides, labels, np.arange(100), CLASSES, SplitSettings())
+    carved = carve_validation(given_sides, labels, np.arange(100), SplitSettings())
     assert np.array_equal(carved == TEST, given_sides == TEST)
     assert Counter(carved.tolist()) == {TRAIN: 66, VALIDATION: 14, TEST: 20}
     assert set(labels[carved == VALIDATION]) == {0, 1}
@@ -140,9 +150,17 @@ def test_validation_is_carved_from_train_alone():
 def test_validation_is_carved_without_separating_a_group():
     labels, groups = np.repeat([0, 1], [60, 40]), np.arange(100) // 2
     given_sides = np.where(groups % 5 == 0, TEST, TRAIN).astype(np.int8)
-    carved = carve_validation(given_sides, labels, groups, CLASSES, SplitSettings())
+    carved = carve_validation(given_sides, labels, groups, SplitSettings())
     assert all(len(set(carved[groups == group])) == 1 for group in np.unique(groups))
     assert (carved == VALIDATION).any()
+
+
+def test_validation_that_no_class_can_give():
+    with pytest.raises(
+        DataError, match="no record is left for validation: none of the classes has two of the 2 training records"
+    ) as caught:
+        carve_validation(np.array([TRAIN, TRAIN, TEST], dtype=np.int8), np.array([0, 1, 1]), np.arange(3), SplitSettings())
+    assert "split column" in caught.value.hint
 
 
 @pytest.mark.parametrize(

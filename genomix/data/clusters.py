@@ -30,7 +30,7 @@ def find_clusters(sketches: Sketches, similarity: float) -> np.ndarray:
     clusters = np.arange(len(sketches.sizes))
     for level in sketches.levels:
         _, first, number = np.unique(_clusters(level, similarity), return_index=True, return_inverse=True)
-        clusters = _merge(clusters, np.arange(len(number)), first[number])
+        clusters = merge(clusters, np.arange(len(number)), first[number])
     return number_by_appearance(clusters)
 
 
@@ -53,7 +53,7 @@ def _clusters(sketches: Sketches, similarity: float) -> np.ndarray:
         first, second = rest[row], rest[column]
         linking = (alike >= similarity) & (clusters[first] != clusters[second])
         if linking.any():
-            clusters = _merge(clusters, first[linking], second[linking])
+            clusters = merge(clusters, first[linking], second[linking])
     return clusters[members]
 
 
@@ -111,8 +111,13 @@ def _reach(
     return np.concatenate(flooded)
 
 
-def _merge(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Clusters after linking the pairs (first, second)."""
+def merge(clusters: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """int64 [record]: clusters after linking the pairs (first, second).
+
+    Args:
+        clusters: int64 [record], from 0 to below the number of records.
+        first, second: int64 [pair], records.
+    """
     links = coo_array((np.ones(len(first), dtype=np.int8), (clusters[first], clusters[second])), shape=(len(clusters), len(clusters)))
     return connected_components(links, directed=False)[1][clusters]
 

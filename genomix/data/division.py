@@ -11,6 +11,7 @@ from genomix.data.clusters import find_clusters
 from genomix.data.held_back import held_back_classes, warn_of_classes
 from genomix.data.label_text import listed
 from genomix.data.leaks import Leaks, find_leaks, leak_figures, warn_of_leaks
+from genomix.data.overlaps import count_overlapping, find_intervals, join_overlapping, overlap_notes, warn_of_overlaps
 from genomix.data.record_table import RecordTable
 from genomix.data.related import divisible, related
 from genomix.data.sketches import Sketches
@@ -21,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _NAMED = 3
 """Classes that a note names."""
+_CHAINED = " as near-duplicates or overlapping intervals"
+_SHORTER_CHAINS = "overlapping intervals stay together: windows that start where the one before ends don't overlap; --split sequence holds out whole contigs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Division:
 
     Attributes:
         splits: of each row, the split's name; empty where the data are unlabelled.
-        clusters: of each row, the number of its near-duplicate cluster; empty where the data are unlabelled.
+        clusters: of each row, the number of its near-duplicate cluster, overlapping intervals included where the split kept them together; empty where the
+            data are unlabelled.
         figures: what `dataset.json` says of the split; None where there is none.
         leaks: what the held-out records have in training; None where there is no split.
     """
@@ -58,14 +62,21 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
     _require_two(classes)
     labels = _numbers(names, classes)
     clusters = find_clusters(sketches, settings.similarity)
-    sides, groups, notes = _sides(table, rows, labels, clusters, classes=classes, settings=settings)
+    intervals = find_intervals(table, rows)
+    chained = settings.method == "cluster" and len(intervals.linked) > 0
+    together = join_overlapping(clusters, intervals) if chained else clusters
+    sides, groups, notes = _sides(table, rows, labels, together, classes=classes, settings=settings, chained=chained)
     _require_trained(sides, labels, classes)
-    held_back = held_back_classes(sides, labels, groups, classes)
+    held_back = held_back_classes(sides, labels, groups, classes, why=_CHAINED if chained else "")
     warn_of_classes(held_back)
-    divided = _divided_groups([table.groups[row] for row in rows], sides)
+    # What is divided to carve validation out of train has a note; it takes nothing from what test records tell.
+    dealt = [table.splits[row] for row in rows] if settings.method == "column" else sides.tolist()
+    divided = _divided_groups([table.groups[row] for row in rows], dealt)
     _warn_of_groups(divided, settings.method)
     leaks = find_leaks(sketches, sides)
     warn_of_leaks(table, rows, leaks, sides, settings.similarity)
+    overlapping = count_overlapping(intervals, sides)
+    warn_of_overlaps(overlapping, np.bincount(sides, minlength=len(SPLITS)), settings.method)
     figures = {
         "method": settings.method,
         "seed": settings.seed,
@@ -79,16 +90,24 @@ def divide(table: RecordTable, rows: np.ndarray, sketches: Sketches | None, sett
         "sketch_density": sketches.density,
         "fine_sketch_density": sketches.fine.density if sketches.fine else None,
         "held_out": leak_figures(leaks, sides, settings.similarity),
+        "overlapping": overlapping,
         "held_back": held_back,
         "divided_groups": divided[0],
         "records": _counts(sides, labels, classes),
-        "notes": notes,
+        "notes": notes + overlap_notes(intervals) if chained else notes,
     }
-    return Division([SPLITS[side] for side in sides], list(map(str, clusters.tolist())), figures, leaks)
+    return Division([SPLITS[side] for side in sides], list(map(str, together.tolist())), figures, leaks)
 
 
 def _sides(
-    table: RecordTable, rows: np.ndarray, labels: np.ndarray, clusters: np.ndarray, *, classes: list[str], settings: SplitSettings
+    table: RecordTable,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    classes: list[str],
+    settings: SplitSettings,
+    chained: bool,
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """int8 [row], index into SPLITS; int [row], which rows had to stay together (None: the table said); and what a reader of the scores should know."""
     notes: list[str] = []
@@ -107,7 +126,7 @@ def _sides(
             named = [table.groups[row] for row in rows]
             groups, notes = _group_numbers(named), _note_groupless(named)
             _warn_of_single_records(groups, "group")
-    return deal(labels, groups, classes, settings), groups, notes
+    return deal(labels, groups, classes, settings, smaller=_SHORTER_CHAINS if chained else None), groups, notes
 
 
 def _column_sides(
@@ -127,8 +146,11 @@ def _column_sides(
     kept = f"near-duplicates {'and groups ' if any(named) else ''}kept together"
     if len(alone):
         kept += f", but for those of {listed([repr(classes[label]) for label in alone], _NAMED)}, all relatives of each other"
-    note = f"the split column names no validation records: they were taken from train, {kept}"
-    return carve_validation(sides, labels, groups, classes, settings), [note]
+    carved = carve_validation(sides, labels, groups, settings)
+    whole = np.setdiff1d(labels[train], labels[carved == VALIDATION])
+    if len(whole):
+        kept += f"; training records of {listed([repr(classes[label]) for label in whole], _NAMED)} are too few to take any from"
+    return carved, [f"the split column names no validation records: they were taken from train (seed {settings.seed}), {kept}"]
 
 
 def _group_numbers(names: Iterable[str]) -> np.ndarray:
@@ -144,24 +166,24 @@ def _note_groupless(names: list[str]) -> list[str]:
     return [f"{groupless} records have no group: each is a group of its own"] if groupless else []
 
 
-def _divided_groups(names: Sequence[str], sides: np.ndarray) -> tuple[int, int]:
+def _divided_groups(names: Sequence[str], sides: Sequence[int | str]) -> tuple[int, int]:
     """How many groups have records in several splits, and how many groups there are."""
-    seen: dict[str, int] = {}
+    seen: dict[str, int | str] = {}
     divided = set()
-    for name, side in zip(names, sides.tolist(), strict=True):
+    for name, side in zip(names, sides, strict=True):
         if name and seen.setdefault(name, side) != side:
             divided.add(name)
     return len(divided), len(seen)
 
 
 def _warn_of_groups(divided: tuple[int, int], method: SplitMethod | None) -> None:
-    """A split that pays no heed to the table's groups; one that the table itself gives is taken as it is."""
-    if divided[0] and method != "column":
+    """A split that pays no heed to the table's groups."""
+    if divided[0]:
         _log.warning(
-            "%s of %s groups have records on several sides of the split, which is by %s: figures of held-out records may only show that "
+            "%s of %s groups have records on several sides of %s: figures of held-out records may only show that "
             "their group is known; --split group keeps each on one side",
             *(f"{count:,}" for count in divided),
-            method,
+            "your split column" if method == "column" else f"the split, which is by {method}",
         )
 
 

@@ -60,11 +60,11 @@ def summary_lines(info: dict[str, Any]) -> list[str]:
     lines += left_out_lines(info)
     if split is not None:
         sizes = ", ".join(f"{name} {count:,}" for name, count in counts["splits"].items())
-        lines.append(f"split by {split['method']}, seed {split['seed']}: {sizes}")
+        drawn = "" if split["method"] == "column" else f", seed {split['seed']}"
+        lines.append(f"split by {split['method']}{drawn}: {sizes}")
         lines.append(
             f"near-duplicates: {_counted(split['clusters'], 'cluster')} at similarity {split['similarity']:g}, "
-            f"the largest of {_counted(split['largest_cluster'], 'record')}; "
-            f"the most alike records on two sides of the split: {split['highest_similarity']:.4f}"
+            f"the largest of {_counted(split['largest_cluster'], 'record')}; {_leak_words(split['highest_similarity'])}"
         )
         lines += _sketch_lines(split)
         lines += [_held_out_line(name, figures) for name, figures in split["held_out"].items()]
@@ -80,6 +80,12 @@ def left_out_lines(info: dict[str, Any], table: str = "rejected.tsv") -> list[st
     """
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in info["counts"]["rejected"].items())
     return [f"left out: {reasons} (each with its reason in {table})"] if reasons else []
+
+
+def _leak_words(similarity: float) -> str:
+    if not similarity:
+        return "no two records on two sides of the split share a sketched 16-mer"
+    return f"the most alike records on two sides of the split: {similarity:.4f}"
 
 
 def _sketch_lines(split: dict[str, Any]) -> list[str]:

@@ -72,11 +72,13 @@ class LabelledRecord:
 
     Attributes:
         sequence_name: the whole sequence that it was cut from: the contig of an interval, else its own id.
+        start: where an interval begins on its contig, from 0; -1 for other records.
     """
 
     record: SequenceRecord
     known: Label
     sequence_name: str
+    start: int = -1
 
 
 class Labeller(Protocol):
@@ -117,7 +119,7 @@ def _labelled_intervals(bed: str, genome: str) -> Iterator[LabelledRecord]:
     for record, interval in interval_records(bed, genome):
         name = "" if interval.name == "." else tidy(interval.name)  # BED's word for none
         names[name] += 1
-        yield LabelledRecord(record, Label(name), interval.contig)
+        yield LabelledRecord(record, Label(name), interval.contig, interval.start)
     del names[""]
     if len(names) > _MOST_CLASSES * max(names.total(), _FEW_INTERVALS):
         message = f"{names.total():,} regions have {len(names):,} names in column 4, such as {next(iter(names))!r}: expected classes"

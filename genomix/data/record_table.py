@@ -23,6 +23,7 @@ class RecordTable:
         self.splits: list[str] = []
         self.sources: list[str] = []
         self.sequences: list[str] = []
+        self.starts = array("q")
         self.ordinals = array("q")
         self.lengths = array("q")
         self.offsets = array("q")
@@ -39,6 +40,7 @@ class RecordTable:
         self.splits.append(sys.intern(known.split))
         self.sources.append(sys.intern(record.source))
         self.sequences.append(sys.intern(item.sequence_name))
+        self.starts.append(item.start)
         self.ordinals.append(record.ordinal)
         self.lengths.append(length)
         self.offsets.append(offset)

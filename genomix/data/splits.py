@@ -22,6 +22,8 @@ UNSPLIT = -1
 _NAMED = 10
 """Classes that an error names."""
 
+_SMALLER = "--split cluster: a higher --similarity makes smaller clusters"
+
 _ALIASES = {
     "val": "validation",
     "valid": "validation",
@@ -33,7 +35,7 @@ _ALIASES = {
 
 SplitMethod = Literal["cluster", "stratified", "group", "sequence", "column"]
 
-SPLIT_WORDS = {
+_WORDS = {
     "cluster": "by near-duplicate cluster: records of one cluster stay on one side",
     "stratified": "at random within each class",
     "group": "by group: records of one group stay on one side",
@@ -42,6 +44,7 @@ SPLIT_WORDS = {
     "none": "none was made",
 }
 """How a dataset was split, for its reader."""
+_UNDRAWN = {"column", "none"}
 
 
 class SplitSettings(BaseModel):
@@ -73,6 +76,12 @@ def _are_parts(fractions: Sequence[float]) -> bool:
     return min(fractions) >= 0 and min(fractions[:2]) > 0 and abs(sum(fractions) - 1) <= 1e-6  # NaN is never that
 
 
+def split_words(method: str, seed: int) -> str:
+    """How a dataset was split, for its reader, with the seed where one was drawn with."""
+    words = _WORDS.get(method, method)
+    return words if method in _UNDRAWN else f"{words} (seed {seed})"
+
+
 def split_name(text: str) -> str | None:
     """`train`, `validation` or `test` as a split column may call it; None for anything else."""
     name = text.strip().lower()
@@ -80,7 +89,9 @@ def split_name(text: str) -> str | None:
     return name if name in SPLITS else None
 
 
-def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings) -> np.ndarray:
+def deal(
+    labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings, *, smaller: str | None = None
+) -> np.ndarray:
     """Deal groups out to the splits.
 
     Every class is in train; one with as many groups as there are splits is in all of them, as far as groups of several classes allow. A class with fewer
@@ -89,6 +100,7 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     Args:
         labels: int [record], index into `classes`.
         groups: int [record], numbers from 0; records of one number stay together.
+        smaller: how to get smaller groups, for an error; None is by similarity.
 
     Returns:
         int8 [record], index into SPLITS.
@@ -96,35 +108,48 @@ def deal(labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], setting
     Raises:
         DataError: a class has fewer records than there are splits, or a split would be empty.
     """
-    fractions = np.array(settings.fractions)
-    wanted = [split for split in (TRAIN, TEST, VALIDATION) if fractions[split] > 0]
+    wanted = _wanted(settings)
     _require_records(labels, classes, len(wanted))
-    dealer = _Dealer(labels, groups, fractions, np.random.default_rng(settings.seed))
+    sides = _dealt(labels, groups, settings)
+    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER)
+    return sides
+
+
+def _wanted(settings: SplitSettings) -> list[int]:
+    return [split for split in (TRAIN, TEST, VALIDATION) if settings.fractions[split] > 0]
+
+
+def _dealt(labels: np.ndarray, groups: np.ndarray, settings: SplitSettings) -> np.ndarray:
+    """int8 [record], index into SPLITS; a split may be left empty."""
+    wanted = _wanted(settings)
+    dealer = _Dealer(labels, groups, np.array(settings.fractions), np.random.default_rng(settings.seed))
     scarce = np.flatnonzero(dealer.breadth < len(wanted))
     dealer.keep_in_train(scarce)
     for split in wanted:
         dealer.reserve(split)
     dealer.deal_large(wanted)
     dealer.deal_single()
-    sides = dealer.place[groups]
-    _require_all(sides, wanted, len(dealer.place))
-    return sides
+    return dealer.place[groups]
 
 
-def carve_validation(
-    sides: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str], settings: SplitSettings
-) -> np.ndarray:
-    """Move a part of train to validation, where a split column names none.
+def carve_validation(sides: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: SplitSettings) -> np.ndarray:
+    """Move a part of train to validation, where a split column names none. A class of one training record, or one group, stays whole.
 
     Args:
         sides: int8 [record], index into SPLITS; the result is alike.
         groups: int [record]; records of one number stay together.
+
+    Raises:
+        DataError: no class has training records to part with.
     """
     train = np.flatnonzero(sides == TRAIN)
     share = settings.fractions[VALIDATION] / (settings.fractions[TRAIN] + settings.fractions[VALIDATION])
     part = settings.model_copy(update={"fractions": (1 - share, share, 0.0)})
     carved = sides.copy()
-    carved[train] = deal(labels[train], np.unique(groups[train], return_inverse=True)[1], classes, part)
+    carved[train] = _dealt(labels[train], np.unique(groups[train], return_inverse=True)[1], part)
+    if not (carved == VALIDATION).any():
+        message = f"no record is left for validation: none of the classes has two of the {len(train)} training records that may be parted"
+        raise DataError(message, hint="name validation records in the split column")
     return carved
 
 
@@ -171,13 +196,17 @@ class _Dealer:
             self._put(group, max(wanted, key=lambda split: need[split]))
 
     def deal_single(self) -> None:
-        """Fill the splits up with the groups of one record, class by class, by lot."""
+        """Fill the splits up with the groups of one record, class by class, by lot.
+
+        What a class can't give a split for want of half records the next ones do: else many small classes, all rounded alike, would skew the whole.
+        """
+        owed = np.zeros(len(SPLITS))
         for label in range(len(self.total)):
             groups, _ = self._open_groups(label)
-            groups = groups[np.argsort(self.luck[groups])]
-            need = np.maximum(self.missing[:, label], 0)
-            bounds = np.round(np.cumsum(need) / need.sum() * len(groups)).astype(int) if need.sum() > 0 else np.full(3, len(groups))
-            self.place[groups] = np.searchsorted(bounds, np.arange(len(groups)), side="right")
+            if len(groups):
+                need = np.maximum(self.missing[:, label], 0)
+                counts, owed = _whole(need / need.sum() * len(groups), owed)
+                self.place[groups[np.argsort(self.luck[groups])]] = np.repeat(np.arange(len(SPLITS)), counts)
 
     def _content(self, group: int) -> tuple[np.ndarray, np.ndarray]:
         part = slice(self.by_group.indptr[group], self.by_group.indptr[group + 1])
@@ -195,6 +224,16 @@ class _Dealer:
         self.place[group] = split
         self.missing[split, labels] -= records
         self.present[split, labels] = True
+
+
+def _whole(shares: np.ndarray, owed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [split]: shares rounded up or down so that their sum stays, up where most is owed; and what is owed then."""
+    shares = shares.round(9)  # 6 records may be 5.999...
+    counts = np.floor(shares).astype(np.int64)
+    due = np.where(shares > counts, shares - counts + owed, -np.inf).round(9)
+    first = np.lexsort((-np.arange(len(SPLITS)), -due))  # test before validation, where as much is owed to both
+    counts[first[: round(shares.sum()) - counts.sum()]] += 1
+    return counts, owed + shares - counts
 
 
 def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) -> None:
@@ -219,10 +258,10 @@ def _leave_out(what: str, least: int) -> str:
     return f"leave {what} out with --min-class {least}"
 
 
-def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int) -> None:
+def _require_all(sides: np.ndarray, wanted: Sequence[int], groups: int, smaller: str) -> None:
     for split in wanted:
         if not (sides == split).any():
             raise DataError(
                 f"no record is left for {SPLITS[split]}: the {len(sides)} records form {groups} group{'s' * (groups > 1)} that must stay together",
-                hint="--split cluster: a higher --similarity makes smaller clusters; --split stratified keeps nothing together, and its scores flatter",
+                hint=f"{smaller}; --split stratified keeps nothing together, and its scores flatter",
             )

@@ -22,10 +22,11 @@ _COMPLEMENT = bytes.maketrans(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", b"TGCAANYRSWM
 
 @dataclass(frozen=True, slots=True)
 class IntervalInfo:
-    """What a BED line says beyond the place: the name (column 4, the label), and the contig it lies on."""
+    """What a BED line says: the name (column 4, the label), the contig it lies on, and where it starts there, counted from 0."""
 
     name: str
     contig: str
+    start: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def interval_records(bed: str, genome: str) -> Iterator[tuple[SequenceRecord, In
         for ordinal, interval in enumerate(_read_bed(bed), start=1):
             sequence = _cut(contigs, genome, interval)
             name = f"{interval.contig}:{interval.start}-{interval.end}({interval.strand})"
-            yield SequenceRecord(name, "", sequence, bed, ordinal), IntervalInfo(interval.name, interval.contig)
+            yield SequenceRecord(name, "", sequence, bed, ordinal), IntervalInfo(interval.name, interval.contig, interval.start)
     if not ordinal:
         raise DataError("no intervals: the table is empty", where=display_name(bed))
 

@@ -159,6 +159,20 @@ def _of_split(data: DataSummary, *, leak_known: bool) -> Iterator[Caveat]:
             "Records were dealt to the splits at random, so near-duplicates and relatives may stand on both sides and the figures flatter. "
             "Split by cluster or group to learn how new kinds of records would do.",
         )
+    if count := data.overlapping.get("test", 0):
+        yield Caveat(
+            "warning",
+            "Overlapping intervals across the split",
+            f"{count:,} test record{'s are intervals that overlap' if count > 1 else ' is an interval that overlaps'} one of training, so a part of what they hold was "
+            "trained on. Split by cluster or sequence, or leave space between intervals.",
+        )
+    if data.divided_groups:
+        yield Caveat(
+            "warning",
+            "Groups across the split",
+            f"Of the groups that the label table names, {data.divided_groups:,} {'have' if data.divided_groups > 1 else 'has'} records on several sides of the "
+            "split. Figures may show only that a group is known; split by group to learn how new groups would do.",
+        )
     if data.held_back:
         yield Caveat("warning", "Classes that could not be held out", f"{'; '.join(data.held_back[:_MOST_SENTENCES])}.")
     if not leak_known and data.highest_similarity is not None and data.similarity is not None and data.highest_similarity > data.similarity:

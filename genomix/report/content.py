@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genomix.data.label_text import listed
-from genomix.data.splits import SPLIT_WORDS
+from genomix.data.splits import split_words
 from genomix.metrics import BASELINE_TITLES, FIGURE_TITLES, FIGURES, GAIN_METRIC, SHORT_TITLES
 from genomix.report.figures import Curve, Estimate, curves_chart, estimates_chart, reliability_chart, thinned
 from genomix.report.inputs import DataSummary
@@ -126,7 +126,7 @@ def data_facts(data: DataSummary) -> list[tuple[str, str]]:
     shortest, median, longest = data.lengths
     facts = [
         ("record length", f"{shortest:,} to {longest:,} bases, median {median:,}"),
-        ("split", "; ".join([f"{SPLIT_WORDS.get(data.split_method, data.split_method)} (seed {data.split_seed})", *data.notes])),
+        ("split", "; ".join([split_words(data.split_method, data.split_seed), *data.notes])),
     ]
     if data.clusters is not None:
         limit = f", records at least {data.similarity:.0%} alike" if data.similarity is not None else ""

@@ -19,6 +19,8 @@ class DataSummary:
         similarity: records at least this similar are near-duplicates, 0 to 1.
         highest_similarity: of a pair of records on two sides of the split: the leak figure.
         notes: sentences on how the split was made.
+        divided_groups: groups of the label table with records on several sides of the split.
+        overlapping: split -> its intervals of a genome that overlap one of training.
         held_back: a sentence a class that is not in every split.
         rejected: reason -> records left out.
         sources: file names with their sha256, empty where there is none (standard input).
@@ -34,6 +36,8 @@ class DataSummary:
     highest_similarity: float | None = None
     notes: list[str] = field(default_factory=list)
     held_back: list[str] = field(default_factory=list)
+    divided_groups: int = 0
+    overlapping: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     sources: list[tuple[str, str]] = field(default_factory=list)
 
