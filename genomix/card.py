@@ -81,7 +81,9 @@ def _trained(description: dict[str, Any]) -> str:
     rows = {**(description["dataset"] or {}), **(description["training"] or {})}
     if not rows:
         return ""
-    return f"## Training\n\n{_table([(name, _cell(value)) for name, value in rows.items()])}"
+    return "\n\n".join(
+        filter(None, ["## Training", _table([(name, _cell(value)) for name, value in rows.items()]), _untrained(description)])
+    )
 
 
 def _scores(description: dict[str, Any]) -> str:
@@ -108,6 +110,14 @@ def _basis_rows(basis: dict[str, Any], classes: int) -> Iterator[tuple[str, str]
         yield "best baseline", _cell(BASELINE_TITLES.get(gain["baseline"], gain["baseline"]))
         between = _between((gain["low"], gain["high"]), sign="+") or " (too few independent records for an interval)"
         yield "gain over it", f"{FIGURE_TITLES[gain['metric']]} {gain['difference']:+z.3f}{between}"
+
+
+def _untrained(description: dict[str, Any]) -> str:
+    """A network that learnt nothing beyond its start is to be known as that."""
+    if (description["training"] or {}).get("best_step") != 0:
+        return ""
+    start = ": a logistic regression on k-mer frequencies" if description["classes"] and description["architecture"]["composition"] else ""
+    return f"No update of the network lowered the validation loss, so it is what training began with{start}."
 
 
 def _remarks(basis: dict[str, Any], accuracy: float) -> Iterator[str]:

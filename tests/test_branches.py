@@ -1,5 +1,7 @@
 """The branches beside the blocks: reading frames, dilated ring convolution, tilted mean, and the composition that the network starts from."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,14 @@ def test_frames_know_a_ring_from_a_line():
     assert not torch.allclose(ring, line)
     turned = run_frames(stem, batch_of([np.roll(codes, -12)]))
     assert torch.allclose(turned, ring.roll(-2, 2))
+
+
+def test_stop_codons_of_either_strand_stand_out_from_the_start():
+    weight = FrameStem(65, 6, codon=16, channels=4, layers=1, outputs=4).weight
+    letters = ["".join(codon) for codon in itertools.product("ACGT", repeat=3)]
+    for channel, stops in enumerate(({"TAA", "TAG", "TGA"}, {"TTA", "CTA", "TCA"})):
+        assert {letters[number] for number in weight[:64, channel].nonzero().flatten()} == stops
+        assert weight[64, channel] == 0
 
 
 @pytest.mark.parametrize(("vocabulary", "patch"), [(17, 6), (64, 6), (65, 4)])
@@ -307,9 +317,19 @@ def test_records_beyond_the_sample_are_answered_without_their_relatives(tmp_path
 
 
 def test_what_ranks_well_and_is_too_sure_is_judged_after_calibration():
-    labels, weights = np.array([0, 1, 0, 1]), np.ones(4)
-    modest = np.array([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2], [0.6, 0.4]])
+    labels, weights = np.tile([0, 1, 0, 1], 100), np.ones(400)
+    modest = np.tile([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2], [0.6, 0.4]], (100, 1))
     sure = modest**4 / (modest**4).sum(1, keepdims=True)
-    assert -np.log(sure[np.arange(4), labels]).mean() > -np.log(modest[np.arange(4), labels]).mean()
+    assert -np.log(sure[np.arange(400), labels]).mean() > -np.log(modest[np.arange(400), labels]).mean()
     assert calibrated_log_loss(labels, sure, weights) == pytest.approx(calibrated_log_loss(labels, modest, weights), rel=0.01)
-    assert calibrated_log_loss(labels, sure, np.array([1.0, 1, 1, 0])) < calibrated_log_loss(labels, sure, weights)
+    assert calibrated_log_loss(labels, sure, np.tile([1.0, 1, 1, 0], 100)) < calibrated_log_loss(labels, sure, weights)
+
+
+def test_twenty_answers_by_heart_are_no_better_than_none():
+    """At a temperature of 10 they are worth .66 nats, and they get one of 4: by the loss at the best temperature they were taken for better than an even chance."""
+    rng = np.random.default_rng(2)
+    labels = np.arange(20) % 2
+    sure = rng.random(20) < 0.55
+    answers = np.where((labels == 1) == sure, 0.999, 0.001)
+    by_heart = np.stack([1 - answers, answers], axis=1)
+    assert calibrated_log_loss(labels, by_heart, np.ones(20)) > calibrated_log_loss(labels, np.full((20, 2), 0.5), np.ones(20))

@@ -409,7 +409,7 @@ def test_fractions_that_a_split_column_leaves_nothing_to_are_warned_of_and_not_w
     caplog.clear()
     sources, labels = labelled("tttttttttteeee")
     carved = made(sources, "three", labels=labels, split=asked)
-    assert (carved.info["split"]["fractions"], carved.info["counts"]["splits"]["validation"]) == ([0.5, 0.25, 0.25], 4)
+    assert (carved.info["split"]["fractions"], carved.info["counts"]["splits"]["validation"]) == ([0.5, 0.25, 0.25], 3)
     assert caplog.messages == []
 
 

@@ -595,6 +595,16 @@ def test_a_trained_model_gives_its_body_and_keeps_its_head(tmp_path):
     assert provenance["training"]["init_tensors"] > 10
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_start_from_labels_of_another_dataset_is_warned_of(known, tmp_path, caplog):
+    """Its training records may be held out here; of the same dataset they can't be."""
+    first = small_dataset(tmp_path / "first")
+    other = first if known else small_dataset(tmp_path / "other", seed=3)
+    train(first, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 1}), tmp_path / "model")
+    train(other, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 1, "init": str(tmp_path / "model")}), tmp_path / "run")
+    assert ("was trained on labelled records of another dataset" in caplog.text) != known
+
+
 @pytest.mark.parametrize(
     ("changes", "tokenizer", "said"),
     [
@@ -630,7 +640,7 @@ def test_the_settings_that_are_named_make_a_network_that_takes_the_body(made, wa
         return resolve(RunSettings, preset=presets[0] if presets else "base", environment={}, assignments=assignments)
 
     of_body, other = settled(made), settled(wanted)
-    body = Body(Path("body"), of_body.model, of_body.tokenizer, {}, "")
+    body = Body(Path("body"), of_body.model, of_body.tokenizer, {}, "", None)
     with pytest.raises(SettingsError):
         require_fitting(body, other.model, other.tokenizer)
     options = fitting_options(body, other.model, other.tokenizer)

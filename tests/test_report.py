@@ -419,6 +419,14 @@ class TestCaveats:
             row["loss"] /= 10_000
         assert "Training may have stopped early" not in titles(made_inputs(history=hardly))
 
+    def test_training_that_improved_nothing(self):
+        history = made_history()
+        for row in history:
+            row["best"] = False
+        start = {"event": "validation", "step": 0, "epoch": 0, "loss": 0.1, "accuracy": 0.9, "macro_f1": 0.8, "best": True}
+        assert "Training improved nothing" in titles(made_inputs(history=[start, *history]))
+        assert "Training improved nothing" not in titles(made_inputs(history=[start, *made_history()]))
+
     def test_one_answer_for_all_is_named_with_the_classes_that_are_never_given(self):
         metrics = made_metrics(records=90, wrong=0)
         labels = np.arange(90) % 3

@@ -1,6 +1,7 @@
 """A run can be killed, resumed, stopped and diverge, and says what it did; the model that it writes gives the scores that it was chosen by."""
 
 import csv
+import itertools
 import json
 import math
 import os
@@ -16,13 +17,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from several_processes import run_all, start
-from small_data import MODEL, TOKENIZER, TRAINING, small_dataset
+from small_data import MODEL, TOKENIZER, TRAINING, small_dataset, write_fasta
 
 from genomix.bundle import load_bundle
 from genomix.confidence import at_temperature
 from genomix.confidence.temperature import calibrated_log_loss
 from genomix.data.balance import class_factors
 from genomix.data.batches import TrainingBatches
+from genomix.data.cleaning import CleaningSettings
+from genomix.data.preprocess import PreprocessSettings, preprocess
+from genomix.data.splits import SplitSettings
 from genomix.errors import DataError, Interrupted, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
 from genomix.nn.classifier import Classifier, ModelSettings
@@ -354,6 +358,43 @@ def test_a_run_that_began_again_keeps_its_checkpoints_and_not_the_damaged_ones(t
 
 
 # ---- what stops a run --------------------------------------------------------------------------------------------------------------------------------
+
+
+def of_letters(folder, letters):
+    """Two classes of records that repeat a letter, `letters` of each class, the same lengths in both."""
+    folder.mkdir()
+    sources = []
+    for name, letter in zip(("a", "b"), letters, strict=True):
+        lengths = range(40, 60) if name == "a" else range(60, 80)
+        sources.append(f"{name}={write_fasta(folder / f'{name}.fa', {f'{name}{length}': letter * length for length in lengths})}")
+    cleaning = CleaningSettings(max_ambiguous=1.0)
+    return preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified"), cleaning=cleaning), folder / "dataset")
+
+
+def test_records_without_a_known_kmer_are_refused_and_alike_ones_start_at_random(tmp_path, caplog):
+    settings = TRAINING.model_copy(update={"steps": 1})
+    with pytest.raises(DataError, match="no training record has a 3-mer of A, C, G, T alone"):
+        train(of_letters(tmp_path / "unknown", "NN"), TOKENIZER, MODEL, settings, tmp_path / "first")
+    train(of_letters(tmp_path / "alike", "AA"), TOKENIZER, MODEL, settings, tmp_path / "second")
+    assert "embedding_start is spectral, which needs two records of different k-mers: starting at random" in caplog.text
+
+
+def test_records_that_will_not_be_seen_are_warned_of(dataset, tmp_path, caplog):
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 2}), tmp_path / "run")
+    assert f"only about 16 of {len(dataset.indices('train'))} training records will be seen, 8 an update" in caplog.text
+
+
+def test_a_run_in_which_nothing_was_learnt_says_so(dataset, tmp_path, caplog, monkeypatch):
+    rising = itertools.count(1)
+    monkeypatch.setattr(run, "_read_split", lambda *_: {"loss": float(next(rising)), "accuracy": 0.5, "macro_f1": 0.5})
+    settings = TRAINING.model_copy(update={"steps": 3})
+    result = train(dataset, TOKENIZER, MODEL.model_copy(update={"composition": True}), settings, tmp_path / "run")
+    assert result.provenance["training"]["best_step"] == 0
+    assert (
+        "no update lowered the validation loss: the weights kept are those that training began with, a regression on k-mer frequencies"
+        in caplog.text
+    )
+    assert "what training began with: a logistic regression on k-mer frequencies." in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ A small validation split without an error is fitted best by T = 0, that is by pr
 of a hundred records overrules it where there is something to overrule.
 """
 
-_TRIED = np.geomspace(0.5, HIGHEST, 40)
-"""Temperatures at which checkpoints are compared: a row of values rather than a search, as it is read at every validation. No prior: no value is kept."""
+_TRIED = np.geomspace(LOWEST, HIGHEST, 41)
+"""Temperatures at which checkpoints are compared: a row of values rather than a search, as it is read at every validation."""
 
 _SMALLEST = 1e-300
 """A float64 probability may round to 0, whose logarithm is of no use."""
@@ -43,27 +43,36 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.n
     """
     from scipy.optimize import minimize_scalar  # slow to load, and prediction fits nothing
 
-    losses, counts = _losses_at(labels, probabilities), weights * (weights.sum() / np.square(weights).sum())
-
-    def loss(log_temperature: float) -> float:
-        return float(log_temperature**2 / (2 * _SPREAD**2) + losses(np.exp(log_temperature)) @ counts)
-
-    found = minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded", options={"xatol": 1e-6})
+    loss = _loss_at(labels, probabilities, weights)
+    found = minimize_scalar(
+        lambda log_temperature: loss(float(np.exp(log_temperature))),
+        bounds=(np.log(LOWEST), np.log(HIGHEST)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     return float(np.exp(found.x))
 
 
 def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
-    """The log loss that calibration leaves, in nats: the lowest weighted mean over a row of temperatures.
+    """The log loss that calibration leaves, in nats: the lowest over a row of temperatures of the weighted mean, and of what the prior of `fit_temperature` says
+    against that temperature, shared out over the records.
 
-    A network that has learnt a small set by heart is too sure of itself, and its plain log loss then hides that it decides better than before.
+    A network that has learnt a small set by heart is too sure of itself, and its plain log loss then hides that it decides better than before. Without the prior any network is as good as
+    one that says nothing, at a temperature that it would not get.
 
     Args:
         labels: int [record].
         probabilities: float64 [record, class].
         weights: float [record], how much each counts.
     """
-    losses = _losses_at(labels, probabilities)
-    return min(float(np.average(losses(temperature), weights=weights)) for temperature in _TRIED)
+    loss = _loss_at(labels, probabilities, weights)
+    return min(map(loss, _TRIED)) * float(np.square(weights).sum() / weights.sum() ** 2)
+
+
+def _loss_at(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Callable[[float], float]:
+    """Minus the logarithm of the posterior density of a temperature: of as many records as the weights are worth."""
+    losses, counts = _losses_at(labels, probabilities), weights * (weights.sum() / np.square(weights).sum())
+    return lambda temperature: float(np.log(temperature) ** 2 / (2 * _SPREAD**2) + losses(temperature) @ counts)
 
 
 def _losses_at(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[float], np.ndarray]:

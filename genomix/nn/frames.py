@@ -15,6 +15,23 @@ from genomix.nn.layers import ChannelNorm, Pointwise
 from genomix.nn.settings import PHASES
 
 CODONS = 64
+_STOPS = (48, 50, 56)
+"""TAA, TAG, TGA."""
+_STOPS_BEHIND = (60, 28, 52)
+"""TTA, CTA, TCA: those of the other strand."""
+_STOP_WEIGHT = 3.0
+"""So that one stop codon among the ten of a patch says as much as a codon's other channels do."""
+
+
+def _codons(channels: int) -> Float[Tensor, "codon channel"]:
+    """What codons begin as: at random, but for two channels of stop codons (of the standard code), one a strand. A frame is open where there are none, and where the
+    mean of ten random codons has to be told from that of nine and a stop, hundreds of updates may pass before anything is learnt.
+    """
+    weight = torch.randn(CODONS + 1, channels) * 0.3
+    for channel, stops in enumerate((_STOPS, _STOPS_BEHIND)[:channels]):
+        weight[:, channel] = 0
+        weight[list(stops), channel] = _STOP_WEIGHT
+    return weight
 
 
 class FrameStem(nn.Module):
@@ -35,7 +52,7 @@ class FrameStem(nn.Module):
         if vocabulary <= CODONS or patch % PHASES:
             raise ValueError(f"reading frames need k-mers of three letters or more and a patch of a multiple of {PHASES}")
         self.patch, self.codon, self.per_codon = patch, codon, (vocabulary - 1) // CODONS
-        self.weight = nn.Parameter(torch.randn(CODONS + 1, codon) * 0.3)
+        self.weight = nn.Parameter(_codons(codon))
         self.enter = Pointwise(PHASES * codon, channels)
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
         self.convolutions = nn.ModuleList(RingConvolution(channels, channels, 3, dilation=2**layer) for layer in range(layers))

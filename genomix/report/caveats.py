@@ -187,6 +187,12 @@ def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
     validations = [row for row in history if row["event"] == "validation"]
     if history and not validations:
         yield Caveat("note", "No validation split", "The weights of the last step were taken, without a look at records outside training.")
+    if len(validations) > 1 and not any(row["best"] for row in validations if row["step"]):
+        yield Caveat(
+            "warning",
+            "Training improved nothing",
+            "No update lowered the validation loss, so the model is what training began with: where the network has a composition branch, a logistic regression on k-mer frequencies.",
+        )
     losses = [row["loss"] for row in validations]
     if len(losses) > 2 and losses[-1] < min(losses[:-1]) - NOTICEABLE:
         yield Caveat(

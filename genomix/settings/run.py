@@ -11,14 +11,17 @@ from genomix.train.settings import TrainSettings
 
 
 class RunSettings(BaseModel):
-    """What `run.toml` holds."""
+    """What `run.toml` holds.
+
+    Its own default: a classifier learns at a third of the rate that pretraining does (docs/design/recipe.md has the figures).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: PreprocessSettings = PreprocessSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     model: ModelSettings = ModelSettings()
-    train: TrainSettings = TrainSettings()
+    train: TrainSettings = TrainSettings(learning_rate=1e-3)
 
 
 class PretrainRunSettings(RunSettings):

@@ -21,7 +21,7 @@ from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.nn.settings import MixerSettings
 from genomix.tokenizers import TokenizerSettings
 from genomix.train.settings import TrainSettings
-from genomix.train.start import start_embedding
+from genomix.train.start import LONGEST_SPECTRAL_K, start_embedding
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Body:
         folder: where it lies.
         weights: name -> tensor, as in the state of a `Classifier`.
         sha256: of the weights' file.
+        labelled: digest of the dataset whose labels it was trained on; None of a pretrained one, which saw none, empty where that was not written down.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Body:
     tokenizer: TokenizerSettings
     weights: dict[str, torch.Tensor]
     sha256: str
+    labelled: str | None
 
 
 def body_weights(model: Classifier) -> dict[str, torch.Tensor]:
@@ -90,7 +92,8 @@ def read_body(folder: str | Path) -> Body:
         tokenizer = TokenizerSettings.model_validate(description["tokenizer"])
     except (KeyError, ValidationError) as error:
         raise DataError("not a complete description of a model", where=str(folder)) from error
-    return Body(folder, settings, tokenizer, _of_body(read_weights(folder, description)), description["weights"]["sha256"])
+    labelled = (description.get("dataset") or {}).get("dataset_sha256", "") if description["classes"] else None
+    return Body(folder, settings, tokenizer, _of_body(read_weights(folder, description)), description["weights"]["sha256"], labelled)
 
 
 def start_body(
@@ -104,11 +107,17 @@ def start_body(
     if settings.init is not None:
         body = read_body(settings.init)
         require_fitting(body, model.settings, tokenizer)
+        if body.labelled not in (None, dataset.digest):
+            _log.warning(
+                "the model of --init was trained on labelled records of another dataset: of those that are in this one's validation or test split "
+                "it knows the labels, and the figures flatter then"
+            )
         return take_body(model, body)
     if settings.embedding_start == "spectral" and not start_embedding(
         model, dataset, records, tokenizer, strand=strand, seed=settings.seed
     ):
-        needs = "tokenizer.kind kmer, not canonical, of k up to 7" if len(records) > 1 else "two records to learn from"
+        plain = tokenizer.kind == "kmer" and not tokenizer.canonical and tokenizer.k <= LONGEST_SPECTRAL_K
+        needs = "two records of different k-mers" if plain else "tokenizer.kind kmer, not canonical, of k up to 7"
         _log.warning("embedding_start is spectral, which needs %s: starting at random", needs)
     return {}
 

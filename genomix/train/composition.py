@@ -31,7 +31,7 @@ from genomix.nn.composition import Composition, bounded, levelled
 
 _log = logging.getLogger(__name__)
 
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
+STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
 """scikit-learn's C: smaller is more regularised."""
 POWERS = (1.0, 0.5)
 """Frequencies as they are, or their square roots, which even out the variances of rare and common k-mers; neither is better everywhere."""

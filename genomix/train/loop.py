@@ -58,8 +58,11 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
                 _stop(training)
             if progress.step % settings.checkpoint_steps == 0:
                 save(training)
-        if progress.waited >= settings.patience:
+        if progress.waited >= settings.patience and progress.step < training.steps:
             _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
+        if validate is not None and progress.step and progress.best_step == 0:
+            start = ", a regression on k-mer frequencies" if training.composition is not None else ""
+            _log.warning("no update lowered the validation loss: the weights kept are those that training began with%s", start)
         if validate is None:
             training.best, progress.best_step = _weights(training.average.module), progress.step
         save(training)

@@ -258,6 +258,14 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
         training.steps,
         training.fabric.device,
     )
+    seen = training.steps * training.settings.max_records
+    if seen < len(records):
+        _log.warning(
+            "only about %s of %s training records will be seen, %d an update: train.most_steps (and train.most_tokens) set how many updates there are at most",
+            f"{seen:,}",
+            f"{len(records):,}",
+            training.settings.max_records,
+        )
 
 
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) -> RunResult:

@@ -15,6 +15,7 @@ from scipy.linalg import eigh
 from genomix.data.augment import Strand
 from genomix.data.frequencies import kmer_frequencies
 from genomix.data.store import Dataset
+from genomix.errors import DataError
 from genomix.nn.classifier import Classifier
 from genomix.tokenizers import TokenizerSettings
 
@@ -31,14 +32,24 @@ _NEGLIGIBLE = 1e-3
 def start_embedding(
     model: Classifier, dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, *, strand: Strand, seed: int
 ) -> bool:
-    """Write the spectral start into the model's embedding; False, with the weights untouched, where it does not apply."""
+    """Write the spectral start into the model's embedding; False, with the weights untouched, where it does not apply, or all records have the same frequencies.
+
+    Raises:
+        DataError: no record has a k-mer of A, C, G, T alone.
+    """
     if tokenizer.kind != "kmer" or tokenizer.canonical or tokenizer.k > LONGEST_SPECTRAL_K or len(records) < 2:
         return False
     rng = np.random.default_rng((seed, 1))
     sample = rng.permutation(records)[:_MOST_RECORDS]
     frequencies = kmer_frequencies(dataset, np.sort(sample), tokenizer.k, strand)
-    generator = torch.Generator().manual_seed(seed)
-    _fill(model.embedding.weight, spectral_loadings(frequencies, model.embedding.weight.shape[1]), generator)
+    if not frequencies.any():
+        raise DataError(
+            f"no training record has a {tokenizer.k}-mer of A, C, G, T alone", hint="a lower --max-ambiguous leaves such records out"
+        )
+    loadings = spectral_loadings(frequencies, model.embedding.weight.shape[1])
+    if not loadings.shape[1]:
+        return False
+    _fill(model.embedding.weight, loadings, torch.Generator().manual_seed(seed))
     _log.info("spectral start: %d records' %d-mer frequencies", len(sample), tokenizer.k)
     return True
 
