@@ -258,9 +258,9 @@ def test_a_batch_of_no_records_is_refused(shape):
 
 @pytest.mark.parametrize("shape", [settings(), published()])
 def test_a_record_longer_than_the_network_takes_is_refused(shape):
-    tokens = torch.zeros(1, shape.max_tokens + 1, dtype=torch.long)
-    with pytest.raises(ValueError, match=f"{shape.max_tokens + 1} tokens, and the network takes {shape.max_tokens}"):
-        network(shape)(tokens, torch.tensor([shape.max_tokens + 1]), torch.tensor([False]))
+    longer = shape.patch * (-(-shape.max_tokens // shape.patch)) + 1
+    with pytest.raises(ValueError, match=f"{longer} tokens, and the network takes {shape.max_tokens}"):
+        network(shape)(torch.zeros(1, longer, dtype=torch.long), torch.tensor([longer]), torch.tensor([False]))
 
 
 @pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of itself

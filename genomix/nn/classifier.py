@@ -101,11 +101,11 @@ class Classifier(nn.Module):
         """The last block's hidden layer; `positions` counts each record's patches.
 
         Raises:
-            ValueError: there are no records, or one is longer than the settings allow: there are no factors, places or weights for what lies beyond.
+            ValueError: there are no records, or one has more patches than the settings allow: there are no factors, places or weights for what lies beyond.
         """
         if not len(tokens):
             raise ValueError("a batch of no records")
-        if tokens.shape[1] > self.settings.max_tokens:
+        if self.embedding.positions(tokens.shape[1]) > self.embedding.positions(self.settings.max_tokens):
             raise ValueError(f"{tokens.shape[1]} tokens, and the network takes {self.settings.max_tokens}")
         hidden = self.stage(self._first_hidden, tokens, positions, circular)
         for block in self.blocks:
