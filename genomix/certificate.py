@@ -37,7 +37,7 @@ def certify(
     better than one for all.
 
     Args:
-        crops: `length`, `records` and `drop` (the accuracy that it costs, with its interval) of each crop that was measured.
+        crops: `length`, `units` (records or groups) and `drop` (the accuracy that it costs, with its interval) of each crop that was measured.
         tested: int [record], lengths of the records that were tested whole.
         right: bool [record], whether the answers to those were.
         longest: of training and test.
@@ -57,13 +57,22 @@ def certify(
     return {"shortest": min([shortest, *held]), "longest": longest, "tolerance": TOLERANCE}
 
 
-def _is_bounded(crop: Mapping[str, Any]) -> bool:
-    low, high = crop["drop"]["low"], crop["drop"]["high"]
+def highest_drop(drop: Mapping[str, Any], units: int) -> float | None:
+    """The accuracy that a change costs at most, at the confidence of its interval; None where it has none.
+
+    Args:
+        drop: with its interval, `low high`.
+        units: records, or sets of related ones, that it was measured on.
+    """
+    low, high = drop["low"], drop["high"]
     if high is None:
-        return False
-    if low == high:  # no record tells: by the rule of three so many of others may still do
-        high += 3 / crop["records"]
-    return bool(high <= MOST)
+        return None
+    return float(high + 3 / units if low == high else high)  # where no record tells, by the rule of three so many of others may still do
+
+
+def _is_bounded(crop: Mapping[str, Any]) -> bool:
+    highest = highest_drop(crop["drop"], crop["units"])
+    return highest is not None and highest <= MOST
 
 
 class LengthWatch:

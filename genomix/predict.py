@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from genomix.bundle import Bundle
 from genomix.confidence import Answer, build_decision
 from genomix.data.augment import Strand
-from genomix.formats import GapWatch, TopologyWatch, open_records
+from genomix.formats import GapWatch, TopologyWatch, open_records, watched
 from genomix.ranks import Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scores, build_scorer
@@ -37,7 +37,7 @@ def new_records(bundle: Bundle, paths: Iterable[str]) -> Iterator[SequenceRecord
     Raises what `open_records` raises.
     """
     topology = TopologyWatch(circular=bundle.circular, because=", as the model was trained")
-    return GapWatch().watch(topology.watch(chain.from_iterable(map(open_records, paths))))
+    return watched(chain.from_iterable(map(open_records, paths)), GapWatch(), topology)
 
 
 def predict(

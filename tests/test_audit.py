@@ -369,6 +369,16 @@ class TestChecks:
         found = [evaluate(bundle, dataset, baselines=False)["length_certificate"]["longest"] for bundle in (informed(dataset), elsewhere)]
         assert found == [trained, tested]
 
+    def test_related_records_count_as_one_where_no_crop_changes_an_answer(self, ordered):
+        indices = ordered.indices("test")
+        labels = ordered.label_ids[indices]
+        scorer = Watching(poor_first)
+        answers = np.stack([scores.probabilities for scores in scorer.score(ordered.codes(index) for index in indices)])
+        groups = np.array([f"family {number % 8}" for number in range(len(indices))])
+        found = run_checks(scorer, ordered, indices, labels, answers, groups=groups, seed=0)
+        assert [row["units"] for row in found["checks"]["crops"]] == [8, 8, 8]
+        assert found["length_certificate"]["shortest"] == 20_000
+
     def test_answers_no_better_than_one_for_all_certify_no_length(self, tmp_path):
         dataset = small_dataset(tmp_path)
         found = evaluate(untrained(dataset), dataset, baselines=False)
@@ -404,8 +414,8 @@ def certified(crops, tested, longest, wrong=(), chance=0.5):
     return certify(crops, tested, right, longest, chance=chance)
 
 
-def crop(length, drop, *, records=40, high=None):
-    return {"length": length, "records": records, "drop": {"difference": drop, "low": drop, "high": drop if high is None else high}}
+def crop(length, drop, *, units=40, high=None):
+    return {"length": length, "units": units, "drop": {"difference": drop, "low": drop, "high": drop if high is None else high}}
 
 
 class TestCertificate:
@@ -440,8 +450,8 @@ class TestCertificate:
     @pytest.mark.parametrize(
         ("crop", "shortest"),
         [
-            (crop(1000, 0.0, records=31), 1000),
-            (crop(1000, 0.0, records=29), 30_000),
+            (crop(1000, 0.0, units=31), 1000),
+            (crop(1000, 0.0, units=29), 30_000),
             (crop(1000, 0.03, high=0.1), 1000),
             (crop(1000, 0.03, high=0.11), 30_000),
             (crop(1000, 0.0) | {"drop": {"difference": 0.0, "low": None, "high": None}}, 30_000),
@@ -451,7 +461,7 @@ class TestCertificate:
         assert certified([crop], np.full(40, 30_000), 50_000)["shortest"] == shortest
 
     def test_a_longer_crop_that_says_too_little_ends_the_certificate(self):
-        assert certified([crop(1000, 0.0), crop(4000, 0.0, records=20)], np.full(40, 30_000), 50_000)["shortest"] == 30_000
+        assert certified([crop(1000, 0.0), crop(4000, 0.0, units=20)], np.full(40, 30_000), 50_000)["shortest"] == 30_000
 
     def test_records_outside_are_counted_in_one_warning(self, caplog):
         watch = LengthWatch({"shortest_certified": 1000, "longest_certified": 2000})
@@ -557,7 +567,7 @@ class TestReport:
         ],
     )
     def test_no_effect_of_order_is_said_to_be_none_only_where_records_are_enough(self, metrics, low, high, records, families, said):
-        row = metrics["checks"]["shuffles"][0] | {"records": records, "drop": {"low": low, "high": high}}
+        row = metrics["checks"]["shuffles"][0] | {"records": records, "units": records, "drop": {"low": low, "high": high}}
         made = metrics | {"bootstrap": {"units": records, "families": families}, "checks": metrics["checks"] | {"shuffles": [row]}}
         [sentence] = [words for words in check_words(made) if "pieces of" in words]
         assert said in sentence

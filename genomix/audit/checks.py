@@ -16,6 +16,7 @@ from genomix.audit.shortcuts import RESAMPLES
 from genomix.certificate import FEWEST_RECORDS, certify
 from genomix.data.store import Dataset
 from genomix.metrics import headline, paired_gain
+from genomix.metrics.bootstrap import sampling_units
 from genomix.scorer import Scorer
 
 BLOCKS = (1_000, 4_000, 16_000)
@@ -78,7 +79,7 @@ def run_checks(
 
     Returns:
         `checks`: `records of seed resamples longest_trained`, `whole` (accuracy and macro-F1 of the checked records as they are), `shuffles` and `crops` (a row a size:
-        `block` or `length`, `records accuracy macro_f1`, `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
+        `block` or `length`, `records accuracy macro_f1`, `units` (records or groups), `drop`: the accuracy that the change costs, with its interval), and `skipped` (`check size reason`).
         `length_certificate`: see `genomix.certificate`; None for records that trained the model.
     """
     lengths = dataset.lengths[indices]
@@ -165,7 +166,8 @@ def _changed(dataset: Dataset, records: np.ndarray, change: Change, seed: tuple[
 def _measured(scorer: Scorer, changed: Iterable[np.ndarray], sample: _Sample, seed: int) -> dict[str, Any]:
     answers = np.stack([scores.probabilities for scores in scorer.score(changed)])
     drop = paired_gain(sample.labels, sample.whole, answers, metric="accuracy", groups=sample.groups, resamples=RESAMPLES, seed=seed)
-    return {"records": len(sample.records), **_figures(sample.labels, answers), "drop": drop}
+    units = sampling_units(len(sample.records), sample.groups)
+    return {"records": len(sample.records), "units": units, **_figures(sample.labels, answers), "drop": drop}
 
 
 def _figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

@@ -16,6 +16,7 @@ from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file, preview
 from genomix.formats.suffixes import COMPRESSION_SUFFIXES, SEQUENCE_SUFFIXES, has_sequence_suffix, without_suffixes
 from genomix.formats.topology import TopologyWatch
+from genomix.formats.watches import watched
 from genomix.records import SequenceRecord
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "interval_records",
     "open_records",
     "require_readable",
+    "watched",
     "without_suffixes",
 ]
 

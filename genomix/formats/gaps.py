@@ -1,7 +1,6 @@
 """Gaps of an alignment (`-` and `.`) among the letters read: they stay, as unknown bases, and are told."""
 
 import logging
-from collections.abc import Iterable, Iterator
 
 from genomix.formats.opening import display_name
 from genomix.records import SequenceRecord
@@ -19,13 +18,6 @@ class GapWatch:
     def __init__(self) -> None:
         self._letters: dict[str, int] = {}
         self._gaps: dict[str, int] = {}
-
-    def watch(self, records: Iterable[SequenceRecord]) -> Iterator[SequenceRecord]:
-        """The same records; the warning comes after the last one."""
-        for record in records:
-            self.add(record)
-            yield record
-        self.warn()
 
     def add(self, record: SequenceRecord) -> None:
         sequence, source = record.sequence, record.source

@@ -1,7 +1,6 @@
 """What files say of their molecules, circular or linear, against what they are taken for: one warning where the two differ."""
 
 import logging
-from collections.abc import Iterable, Iterator
 
 from genomix.records import SequenceRecord
 
@@ -19,13 +18,6 @@ class TopologyWatch:
     def __init__(self, *, circular: bool, because: str) -> None:
         self._circular, self._because = circular, because
         self._records = self._others = 0
-
-    def watch(self, records: Iterable[SequenceRecord]) -> Iterator[SequenceRecord]:
-        """The same records; the warning comes after the last one."""
-        for record in records:
-            self.add(record)
-            yield record
-        self.warn()
 
     def add(self, record: SequenceRecord) -> None:
         self._records += 1

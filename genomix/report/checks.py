@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genomix.certificate import MOST, TOLERANCE
+from genomix.certificate import MOST, TOLERANCE, highest_drop
 from genomix.metrics import BASELINE_TITLES, SHORT_TITLES
 from genomix.report.content import Cell, Figure, signed
 from genomix.report.figures import Curve, curves_chart
@@ -97,9 +97,8 @@ def _order_words(row: dict[str, Any], bootstrap: dict[str, Any]) -> str:
         return f"The order of pieces of {row['block']:,} bases matters to the network."
     if high is not None and high < 0:
         return f"The order of pieces of {row['block']:,} bases matters to the network, and misleads it: it does better without."
-    if high is not None and low == high:  # no record tells: by the rule of three so many of others may still do
-        high += 3 / min(row["records"], bootstrap.get("families", bootstrap["units"]))
-    small = high is not None and high <= TOLERANCE
+    highest = highest_drop(row["drop"], min(row["units"], bootstrap.get("families", bootstrap["units"])))
+    small = highest is not None and highest <= TOLERANCE
     found = "what the network uses is inside them" if small else "there are too few records to tell"
     return f"No effect of the order of pieces of {row['block']:,} bases is shown: {found}."
 
