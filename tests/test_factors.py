@@ -9,6 +9,8 @@ from several_processes import finish, run_all, start
 from torch.nn import functional as F
 
 from genomix.native import SWITCH, compiler, portable
+from genomix.nn.mixers import MixerSettings
+from genomix.nn.mixers.paramixer import Paramixer, inputs_kept
 from genomix.nn.ops import chain as operations
 from genomix.nn.ops import chunked, native, reference, using
 from genomix.nn.ops.native import compiled
@@ -157,9 +159,9 @@ def test_several_factors_are_one_after_the_other():
         assert torch.equal(operations.factors(source, values, [tuple(perceptron)] * 3, lengths, given.circular, offsets, heads=2), together)
 
 
-@pytest.mark.parametrize("every", [2, 3, 9])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["native", "torch"])
-def test_what_is_computed_again_is_the_same_to_the_last_bit_and_less_is_kept(name, every, request):
+def test_what_is_computed_again_is_the_same_to_the_last_bit_and_less_is_kept(name, number, request):
     if name == "native":
         request.getfixturevalue("compiled_factor")
     given = problem((8, 12, 16, 2), 100, [100, 60], (0, 1, -4))
@@ -167,19 +169,42 @@ def test_what_is_computed_again_is_the_same_to_the_last_bit_and_less_is_kept(nam
     source, values, *perceptron = inputs
     grad = torch.randn(given.values.shape)
 
-    def five(every):
+    def five(number):
         offsets = [(0, 1, -4), (0, 8, -16), (2, -2, 50), (0, 3, 4), (1, -1, 7)]
         return operations.factors(
-            source, values, [tuple(perceptron)] * 5, [given.lengths] * 5, given.circular, offsets, heads=2, every=every
+            source, values, [tuple(perceptron)] * 5, [given.lengths] * 5, given.circular, offsets, heads=2, kept=number
         )
 
     with using(name):
-        whole, less = five(1), five(every)
+        whole, less = five(None), five(number)
         kept = [len(result.grad_fn.saved_tensors) for result in (whole, less)]
         assert torch.equal(whole, less)
-        assert kept[0] - kept[1] == 5 - -(-5 // every)
+        assert kept[0] - kept[1] == 5 - number
         for one, other in zip(torch.autograd.grad(whole, inputs, grad), torch.autograd.grad(less, inputs, grad), strict=True):
             assert torch.equal(one, other)
+        for wrong in (0, 6):
+            with pytest.raises(ValueError, match=f"what goes into {wrong} of 5 factors can't be kept"):
+                five(wrong)
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"), [(1, 20), ((3 << 29) // 20, 20), ((3 << 29) // 20 + 1, 19), (1 << 27, 12), (1 << 28, 6), (1 << 29, 5)]
+)
+def test_a_mixer_keeps_so_much_of_what_goes_into_its_factors(size, kept):
+    assert inputs_kept(size, 20) == kept
+
+
+def test_a_long_record_keeps_less_until_the_backward_pass_and_learns_the_same(monkeypatch):
+    mixer = Paramixer(8, 100, MixerSettings())
+    values = torch.randn(1, 8, 100, requires_grad=True)
+    lengths, circular = torch.tensor([100]), torch.tensor([False])
+    found = []
+    for most in (1 << 20, 3 * values.nbytes):
+        monkeypatch.setattr("genomix.nn.mixers.paramixer.MOST_KEPT", most)
+        result = mixer(values, values, lengths, circular)
+        found.append((len(result.grad_fn.saved_tensors), torch.autograd.grad(result.square().sum(), [values, *mixer.parameters()])))
+    assert found[0][0] - found[1][0] == len(mixer.offsets) - 3
+    assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))
 
 
 @pytest.mark.usefixtures("compiled_factor")

@@ -129,6 +129,17 @@ def test_bytes_of_a_long_record_follow_from_short_ones(preset, way):
     assert planned == pytest.approx(found.peak, rel=0.05)
 
 
+def test_the_plan_knows_that_long_records_do_not_keep_what_goes_into_all_factors(monkeypatch):
+    settings = ModelSettings(**load_preset("base")["model"])
+    costs, tokens = replace(measured_costs(settings, 4097, CPU, "fp32"), heap=False), settings.patch * 5_000
+    whole = Specimen(settings, 4097, CPU, "fp32").sample(tokens, "plain", timed=False).peak
+    monkeypatch.setattr("genomix.nn.mixers.paramixer.MOST_KEPT", 6 * 4 * settings.channels * 5_000)
+    found = Specimen(settings, 4097, CPU, "fp32").sample(tokens, "plain", timed=False).peak
+    assert found < 0.93 * whole
+    assert replace(costs, heap=True).update([(1, tokens)], "plain") / 1.3 == pytest.approx(found, rel=0.02)
+    assert costs.update([(1, tokens)], "plain") == pytest.approx(whole, rel=0.01)  # a GPU keeps them
+
+
 @pytest.mark.parametrize("word", [4, 6])
 def test_a_step_of_pretraining_is_planned_with_its_own_head_and_loss(word):
     settings = ModelSettings(**load_preset("tiny")["model"])

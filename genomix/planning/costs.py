@@ -18,6 +18,7 @@ import torch
 
 from genomix.data.masking import Hiding
 from genomix.nn.classifier import ModelSettings
+from genomix.nn.mixers.paramixer import inputs_kept
 from genomix.planning.measure import Precision, Sample, Specimen, Way
 from genomix.planning.memory import LATER, SOONER, process_memory
 from genomix.planning.pretraining import PretrainingSpecimen
@@ -94,8 +95,9 @@ class Costs:
         The graphs of all its parts are there when the first backward pass begins, and one part at a time is worked on.
         """
         cost, terms = self.ways[way], [self._terms(*part) for part in parts]
-        held = sum(float(each @ cost.kept) for each in terms)
-        worked_with = max(max(float(each @ (cost.peak - cost.kept)), self._of_chunk(each, way)) for each in terms)
+        spared, again = zip(*(self._computed_again(each, way) for each in terms), strict=True)
+        held = sum(float(each @ cost.kept) for each in terms) - sum(spared)
+        worked_with = max(max(float(each @ (cost.peak - cost.kept)), self._of_chunk(each, way)) for each in terms) + max(again)
         return self._with_gaps(held + worked_with, way)
 
     def prediction(self, part: Part) -> int:
@@ -116,6 +118,16 @@ class Costs:
             return self.prediction((1, tokens)) if way == "prediction" else self.update([(1, tokens)], way)
 
         return bisect_right(range(1, _LONGEST), memory, key=need)
+
+    def _computed_again(self, each: np.ndarray, way: Way) -> tuple[float, float]:
+        """Of a part so long that its mixers do not keep what goes into all factors: the bytes that this spares, and those held while it is computed again."""
+        mixer, blocks = self.settings.block.mixer, self.settings.blocks
+        kept, steps = float(each[2] * self.ways[way].kept[2]), round(each[2] / each[1])
+        if way != "plain" or not self.heap or mixer.kind != "paramixer" or mixer.weights == "static" or not kept:
+            return 0.0, 0.0
+        size = kept / blocks / steps  # nothing else that is kept grows with the steps
+        number = inputs_kept(size, steps)
+        return blocks * (steps - number) * size, (-(-steps // number) - 1) * size
 
     def _of_chunk(self, each: np.ndarray, way: Way) -> float:
         return 0.0 if self.chunk is None else self.chunk.sizes[way] * min(1.0, each[1] / self.chunk.positions)

@@ -16,12 +16,17 @@ from genomix.nn.layers import Perceptron, Pointwise
 from genomix.nn.links import factor_reach, link_offsets
 from genomix.nn.settings import MixerSettings
 
+MOST_KEPT = 3 << 29
+"""Bytes of what goes into its factors that a mixer keeps on a CPU for the backward pass, about; what is beyond is computed again there."""
+_LEAST_KEPT = 4
+"""What goes into one factor of so many is kept all the same: with fewer, computing the others again holds as much at once as is saved."""
+
 
 class Paramixer(nn.Module):
     """The mixer, for records of up to `max_length` positions.
 
     Attributes:
-        recompute: keep for the backward pass what goes into every second factor only, and compute what goes into the others again there. Off at first.
+        recompute: keep for the backward pass what goes into every second factor at most, and compute what goes into the others again there. Off at first.
 
     Raises:
         ValueError: the channels can't be shared out to the heads.
@@ -59,8 +64,19 @@ class Paramixer(nn.Module):
                 mixed = mixed + ops.link_mix(mixed, weights, taking, circular, offsets)
             return mixed
         perceptrons = [factor.weights for factor in self.factors[:count] if isinstance(factor, Perceptron)]
-        every = 2 if self.recompute else 1
-        return ops.factors(source, mixed, perceptrons, taking_part, circular, self.offsets[:count], heads=self.heads, every=every)
+        kept = inputs_kept(mixed.nbytes, count) if mixed.device.type == "cpu" else count
+        if self.recompute:
+            kept = min(kept, (count + 1) // 2)
+        return ops.factors(source, mixed, perceptrons, taking_part, circular, self.offsets[:count], heads=self.heads, kept=kept)
+
+
+def inputs_kept(size: float, factors: int) -> int:
+    """Of how many factors a mixer keeps on a CPU what goes into them.
+
+    Args:
+        size: bytes of what goes into one.
+    """
+    return min(factors, max(int(MOST_KEPT // size), -(-factors // _LEAST_KEPT)))
 
 
 class StaticWeights(nn.Module):

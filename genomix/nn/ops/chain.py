@@ -30,7 +30,7 @@ def factors(
     offsets: Sequence[tuple[int, ...]],
     *,
     heads: int,
-    every: int = 1,
+    kept: int | None = None,
 ) -> Float[Tensor, "batch channel position"]:
     """For each factor in turn: values <- values + link_mix(values, w2 gelu(w1 source + b1) + b2), see `genomix.nn.ops.link_mix`.
 
@@ -38,18 +38,20 @@ def factors(
         perceptrons: of each factor w1 [hidden, input], b1 [hidden], w2 [head · link, hidden], b2 [head · link].
         lengths: of each factor the positions of each record, from 0 to the padded width; those from there on pass unchanged.
         offsets: of each factor one a link.
-        every: what goes into the first of so many factors is kept for the backward pass, which computes what goes into the others again.
+        kept: of how many factors what goes into them is kept for the backward pass, which computes what goes into the others again. None is all.
 
     Raises:
-        ValueError: the channels can't be shared out to the heads.
+        ValueError: the channels can't be shared out to the heads; so many factors there aren't.
     """
     if values.shape[1] % heads:  # C would leave the last channels unwritten
         raise ValueError(f"{values.shape[1]} channels can't be shared out to {heads} heads")
+    most = len(perceptrons)
+    kept = most if kept is None else kept
+    if not 1 <= kept <= most:
+        raise ValueError(f"what goes into {kept} of {most} factors can't be kept")
     weights = [tensor for perceptron in perceptrons for tensor in perceptron]
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (source, values, *weights))
-    return _applied(
-        _Factors, source.device, every if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights
-    )
+    return _applied(_Factors, source.device, kept if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
 
 
 def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) -> Float[Tensor, "batch output position"]:
@@ -93,13 +95,15 @@ class _Perceptron(torch.autograd.Function):
 class _Factors(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, every: int, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
+        ctx: Any, number: int, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
     ) -> Tensor:
-        ctx.autocast, ctx.rest, ctx.every, ctx.spent = _autocast(source.device.type), (lengths, circular, offsets, heads), every, False
+        ctx.autocast, ctx.rest, ctx.spent = _autocast(source.device.type), (lengths, circular, offsets, heads), False
         problems = _problems(source, values, weights, *ctx.rest)
         ctx.native = all(map(_is_native, problems))
         run = _run_native if ctx.native else _run
-        result, kept = run(problems, every)  # whether anything is to be kept: here autograd is switched off, and can't be asked
+        result, kept = run(
+            problems, _first_ones(number, len(problems))
+        )  # whether anything is to be kept: here autograd is switched off, and can't be asked
         ctx.save_for_backward(source, *weights, *kept)
         return result
 
@@ -116,24 +120,24 @@ class _Factors(torch.autograd.Function):
         problems = _problems(source, kept[0], weights, *ctx.rest)
         learn, ctx.spent = (_learn_native, True) if ctx.native else (_learn, False)
         with torch.autocast(source.device.type, **ctx.autocast):
-            grad_source, grad_values, of_weights = learn(grad, problems, kept, ctx.every)
+            grad_source, grad_values, of_weights = learn(grad, problems, kept)
         return None, grad_source, grad_values, None, None, None, None, *of_weights
 
 
-def _run(problems: list[Problem], every: int) -> tuple[Tensor, list[Tensor]]:
-    """The result, and what every so many factors began with; nothing if that is 0."""
+def _run(problems: list[Problem], first_ones: frozenset[int]) -> tuple[Tensor, list[Tensor]]:
+    """The result, and what the factors of these numbers began with."""
     values, kept = _values(problems[0]), []
     for number, problem in enumerate(problems):
-        kept += [values] if _is_kept(number, every) else []
+        kept += [values] if number in first_ones else []
         values = _mixed(replace(problem, values=values))
     return values, kept
 
 
-def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor], every: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Gradients of the source, the values and all weights."""
     grad_source: Tensor | None = None
     of_weights: list[Tensor] = []
-    for group, first in _groups(problems, kept, every):
+    for group, first in _groups(problems, kept):
         given = [replace(group[0], values=first)]
         for problem in group[1:]:
             given.append(replace(problem, values=_mixed(given[-1])))
@@ -144,7 +148,7 @@ def _learn(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor], every:
     return grad_source, grad, of_weights
 
 
-def _run_native(problems: list[Problem], every: int) -> tuple[Tensor, list[Tensor]]:
+def _run_native(problems: list[Problem], first_ones: frozenset[int]) -> tuple[Tensor, list[Tensor]]:
     """Like `_run`; what is kept is position-first."""
     given = _values(problems[0])
     source, values = native.enter(problems[0].source, padded=True), native.enter(given)
@@ -152,18 +156,18 @@ def _run_native(problems: list[Problem], every: int) -> tuple[Tensor, list[Tenso
     kept: list[Tensor] = []
     for number, problem in enumerate(problems):
         result = native.forward(replace(problem, source=source, values=values), spare)
-        is_kept = _is_kept(number, every)
+        is_kept = number in first_ones
         kept += [values] if is_kept else []
         values, spare = result, None if is_kept else values
     return native.leave(values, given.shape[1]), kept
 
 
-def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor], every: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Like `_learn`. A factor's values are done with when its weights' gradients are known: their memory takes up their own gradient."""
     source, channels = native.enter(problems[0].source, padded=True), grad.shape[1]
     grad, grad_source = native.enter(grad), native.memory(*source.shape).zero_()
     of_weights: list[Tensor] = []
-    for group, first in _groups(problems, kept, every):
+    for group, first in _groups(problems, kept):
         given = [replace(group[0], source=source, values=first)]
         for problem in group[1:]:
             given.append(replace(problem, source=source, values=native.forward(given[-1])))
@@ -175,13 +179,15 @@ def _learn_native(grad: Tensor, problems: list[Problem], kept: Sequence[Tensor],
     return native.leave(grad_source, problems[0].source.shape[1]), native.leave(grad, channels), of_weights
 
 
-def _is_kept(number: int, every: int) -> bool:
-    return every > 0 and number % every == 0
+def _first_ones(kept: int, count: int) -> frozenset[int]:
+    """The numbers of the factors whose inputs are kept, evenly spread from the first one on."""
+    return frozenset(group * count // kept for group in range(kept))
 
 
-def _groups(problems: list[Problem], kept: Sequence[Tensor], every: int) -> list[tuple[list[Problem], Tensor]]:
+def _groups(problems: list[Problem], kept: Sequence[Tensor]) -> list[tuple[list[Problem], Tensor]]:
     """The factors that one of the kept values serves, the last ones first."""
-    return [(problems[number * every : (number + 1) * every], values) for number, values in reversed(list(enumerate(kept)))]
+    starts = [*sorted(_first_ones(len(kept), len(problems))), len(problems)]
+    return [(problems[start:end], values) for start, end, values in reversed(list(zip(starts, starts[1:], kept, strict=False)))]
 
 
 def _mixed(problem: Problem) -> Tensor:
