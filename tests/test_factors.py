@@ -2,6 +2,7 @@
 
 import os
 import platform
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from several_processes import finish, run_all, start
 from torch.nn import functional as F
 
 from genomix.native import SWITCH, compiler, portable
+from genomix.nn.layers import Perceptron
 from genomix.nn.mixers import MixerSettings
 from genomix.nn.mixers.paramixer import Paramixer, inputs_kept
 from genomix.nn.ops import chain as operations
@@ -252,12 +254,18 @@ def test_other_precisions_and_too_many_links_go_to_plain_torch():
     assert native.serves(given) == (compiled.library() is not None)
 
 
-@pytest.mark.parametrize("spoiled", ["switched off", "no compiler", "broken compiler"])
+@pytest.mark.parametrize("spoiled", ["switched off", "no compiler", "broken compiler", "no home"])
 def test_without_a_compiled_factor_plain_torch_does_the_work(spoiled, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(portable, "FOLDER", tmp_path)
     if spoiled == "switched off":
         monkeypatch.setenv(SWITCH, "0")
+    elif spoiled == "no home":
+
+        def homeless(name):
+            raise RuntimeError("could not determine the home directory")
+
+        monkeypatch.setattr("genomix.native.user_cache_path", homeless)
     else:
         monkeypatch.setattr("shutil.which", lambda _: None if spoiled == "no compiler" else "/bin/false")
     compiled.library.cache_clear()
@@ -310,11 +318,100 @@ def test_a_cached_library_that_was_cut_short_is_made_again(size, tmp_path, monke
     assert kept.stat().st_mtime_ns == made
 
 
+def first(count):
+    return lambda tensor: tensor[:count]
+
+
+WRONG = {
+    "channels that heads cannot share": ("values", lambda values: values[:, :3], "3 channels can't be shared out to 2 heads"),
+    "a source of fewer positions": ("source", lambda source: source[..., :50], "not of the same records and positions"),
+    "a source of one record": ("source", first(1), "not of the same records and positions"),
+    "a source of other channels": ("source", lambda source: source[:, :4], r"w1 has the shape \(16, 6\), and \(16, 4\) is needed"),
+    "one length for all": ("lengths", first(1), r"lengths has the shape \(1,\), and \(2,\) is needed"),
+    "one ring for all": ("circular", first(1), r"circular has the shape \(1,\)"),
+    "numbers for rings": ("circular", torch.Tensor.long, "circular is true or false, got torch.int64"),
+    "a short bias": (1, first(15), r"b1 has the shape \(15,\), and \(16,\) is needed"),
+    "outputs of fewer links": (2, first(4), r"b2 has the shape \(6,\), and \(4,\) is needed"),
+    "links without outputs": ("offsets", lambda _: (0, 1), "2 heads of 2 links need 4 outputs, and the perceptron has 6"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("name", ["native", "torch"])
-def test_channels_that_heads_cannot_share_are_refused(name):
-    """In C the last channels would be whatever was in memory."""
-    with using(name), pytest.raises(ValueError, match="5 channels can't be shared out to 2 heads"):
-        one_factor(problem((5, 4, 4, 2), 80, [80], (0, 1)))
+def test_what_does_not_belong_together_is_refused(name, wrong):
+    """C would read and write elsewhere, or leave channels unwritten."""
+    given, (what, change, message) = problem((8, 6, 16, 2), 80, [80, 60], (0, 1, -4)), WRONG[wrong]
+    if isinstance(what, int):
+        changed = tuple(change(weight) if number == what else weight for number, weight in enumerate(given.perceptron))
+        given = replace(given, perceptron=changed)
+    else:
+        given = replace(given, **{what: change(getattr(given, what))})
+    with using(name), pytest.raises(ValueError, match=message):
+        one_factor(given)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((3, 20, 100), "w1 has the shape"), ((2, 12, 100), "w1 has the shape"), ((16, 100), "a source is")]
+)
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_a_perceptron_refuses_other_channels(name, shape, message):
+    with using(name), pytest.raises(ValueError, match=message):
+        Perceptron(16, 8, 4)(torch.randn(shape))
+
+
+def test_a_mixer_refuses_records_longer_than_it_was_made_for():
+    mixer, values = Paramixer(8, 300, MixerSettings()), torch.randn(1, 8, 301)
+    with pytest.raises(ValueError, match="a record of 301 positions, and the mixer is for up to 300"):
+        mixer(values, values, torch.tensor([301]), torch.tensor([False]))
+
+
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_padding_is_not_read(name):
+    given = problem((8, 6, 16, 2), 80, [80, 60], (0, 1, -4))
+    found = []
+    for padding in (0.0, torch.nan):
+        source = given.source.clone()
+        source[1, :, 60:] = padding
+        inputs = [tensor.clone().requires_grad_() for tensor in (source, given.values, *given.perceptron)]
+        with using(name):
+            found.append(torch.autograd.grad(one_factor(given, inputs), inputs, torch.ones_like(given.values)))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("changed", ["lengths", "circular"])
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_records_that_change_before_the_backward_pass_are_noticed(name, changed):
+    given = problem((8, 6, 16, 2), 80, [80, 60], (0, 1, -4))
+    values = given.values.clone().requires_grad_()
+    with using(name):
+        result = one_factor(given, [given.source, values, *given.perceptron])
+        getattr(given, changed).zero_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            result.sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(0, 6, 80), (2, 6, 0)])
+@pytest.mark.parametrize("name", ["native", "torch"])
+def test_nothing_at_all(name, shape):
+    given = problem((8, 6, 16, 2), 80, [80, 60], (0, 1, -4))
+    source = torch.empty(shape, requires_grad=True)
+    values = torch.empty(shape[0], 8, shape[2], requires_grad=True)
+    nothing = replace(given, lengths=torch.zeros(shape[0], dtype=torch.long), circular=torch.zeros(shape[0], dtype=torch.bool))
+    weights = [tensor.clone().requires_grad_() for tensor in given.perceptron]
+    with using(name):
+        result = one_factor(nothing, [source, values, *weights])
+        assert result.shape == values.shape
+        gradients = torch.autograd.grad(result, [source, values, *weights], torch.empty_like(result))
+    assert not any(gradient.any() for gradient in gradients)
+
+
+def test_gradients_of_parameters_of_low_precision_are_added_up_in_float32():
+    weights = tuple(tensor.bfloat16().requires_grad_() for tensor in (torch.zeros(1, 1), torch.zeros(1), torch.zeros(1, 1), torch.zeros(1)))
+    positions = 600 * chunked.STRETCH
+    operations.perceptron(torch.zeros(1, 1, positions, dtype=torch.bfloat16), weights).backward(
+        torch.ones(1, 1, positions, dtype=torch.bfloat16)
+    )
+    assert weights[3].grad.item() == positions
 
 
 @pytest.fixture(scope="module")
@@ -336,6 +433,29 @@ def without_compiler(made_ahead, tmp_path, monkeypatch):
     compiled.library.cache_clear()
     yield made_ahead
     compiled.library.cache_clear()  # or other tests would go on with a library that no other process takes
+
+
+@pytest.mark.usefixtures("compiled_factor")
+def test_a_broken_library_made_ahead_is_passed_over(made_ahead, tmp_path, monkeypatch):
+    monkeypatch.setattr(portable, "FOLDER", tmp_path / "ahead")
+    portable.FOLDER.mkdir()
+    for path in made_ahead.iterdir():
+        (portable.FOLDER / path.name).touch()
+    compiled.library.cache_clear()
+    try:
+        assert compiled.library() is not None
+    finally:
+        compiled.library.cache_clear()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a script for a compiler")
+def test_what_a_compiler_says_need_not_be_text(tmp_path, monkeypatch):
+    script = tmp_path / "cc"
+    script.write_text("#!/bin/sh\nprintf '\\351t\\351' >&2\nexit 1\n", encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("CC", str(script))
+    with pytest.raises(OSError, match="could not compile it: \ufffdt\ufffd"):
+        compiler.build(tmp_path / "x.so", compiled.SOURCES[0], [[]])
 
 
 def processor(monkeypatch, tmp_path, flags):

@@ -122,6 +122,8 @@ def test_padding_is_never_read_and_comes_out_zero(link_mix):
 def test_torch_accepts_the_operator():
     values, weights, lengths, circular = random_case([4, 7], width=8)
     torch.library.opcheck(torch.ops.genomix.link_mix.default, (values, weights, lengths, circular, [0, 1, 2, -1, -2]))
+    turned = values.detach().permute(2, 0, 1).contiguous().permute(1, 2, 0).requires_grad_()
+    torch.library.opcheck(torch.ops.genomix.link_mix.default, (turned, weights, lengths, circular, [0, 1, 2, -1, -2]))
 
 
 def test_it_works_in_bfloat16(fast):

@@ -114,6 +114,14 @@ def test_addresses_beyond_31_bits():
         assert torch.equal(one_factor(scattered(source), far, layers, *rest, (0, 1), heads=1), near)
 
 
+@pytest.mark.skipif(not INTERPRETED, reason="maps 4 GiB of memory")
+def test_weights_beyond_31_bits():
+    values, _, _, rest = factor_case([4], 2, 2, 2, dtype=torch.bfloat16)
+    weights = torch.randn(1, 1, 3, 4, dtype=torch.bfloat16)
+    far = scattered(weights[0]).unsqueeze(0)
+    assert torch.equal(ops.link_mix(values, far, *rest, (0, 1, 2)), ops.link_mix(values, weights, *rest, (0, 1, 2)))
+
+
 def test_no_position_at_all():
     values, weights = torch.empty(2, 4, 0, device=DEVICE), torch.empty(2, 2, 1, 0, device=DEVICE)
     inputs = torch.zeros(2, dtype=torch.int64, device=DEVICE), torch.zeros(2, dtype=torch.bool, device=DEVICE)

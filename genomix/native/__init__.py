@@ -38,12 +38,16 @@ def compiled(sources: Sequence[Path], *, instead: str) -> ctypes.CDLL | None:
     """
     if switched_off():
         return None
-    try:
-        path = portable.fitting(sources) or _cached(sources)
-        return ctypes.CDLL(str(path))
-    except OSError as error:
-        _log.info("no compiled %s (%s): %s does its work, more slowly", sources[0].name, error, instead)
-        return None
+    said: list[Exception] = []
+    for find in (portable.fitting, _cached):
+        try:
+            path = find(sources)
+            if path is not None:
+                return ctypes.CDLL(str(path))
+        except (OSError, RuntimeError) as error:  # platformdirs: a user without a home folder
+            said.append(error)
+    _log.info("no compiled %s (%s): %s does its work, more slowly", sources[0].name, said[-1], instead)
+    return None
 
 
 def _cached(sources: Sequence[Path]) -> Path:

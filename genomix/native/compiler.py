@@ -41,7 +41,7 @@ def build(path: Path, source: Path, tried: Iterable[Sequence[str]], *, sealed: b
         for extra in tried:
             command = [compiler, *FLAGS, *extra, "-o", str(made), str(source)]
             # No shell and nothing of a user's input: the compiler that was found, and our own file. Its failure is not ours: the next flags are tried.
-            found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+            found = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
             if found.returncode == 0:
                 with made.open("rb+") as file:
                     os.fsync(file.fileno())  # or a crash of the machine could leave the name, and no content

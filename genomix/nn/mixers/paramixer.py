@@ -35,7 +35,7 @@ class Paramixer(nn.Module):
     def __init__(self, channels: int, max_length: int, settings: MixerSettings) -> None:
         super().__init__()
         settings.check_channels(channels)
-        self.heads, self.recompute = settings.heads, False
+        self.heads, self.max_length, self.recompute = settings.heads, max_length, False
         self.offsets = link_offsets(settings.protocol, max_length, settings.links)
         self.reach = factor_reach(settings.protocol, len(self.offsets), settings.links)
         hidden = settings.value_hidden
@@ -49,11 +49,17 @@ class Paramixer(nn.Module):
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch channel position"]:
-        """Mix `values`, with link weights computed from `source`. A record shorter than a factor's reach passes it unchanged."""
+        """Mix `values`, with link weights computed from `source`. A record no longer than a factor's reach passes it unchanged.
+
+        Raises:
+            ValueError: lengths below zero, or above the positions that there are or those that the mixer is for.
+        """
         mixed = self.value(values)
         shortest, longest = torch.stack(lengths.aminmax()).tolist()
         if longest > values.shape[2] or shortest < 0:  # compiled factors would write elsewhere
             raise ValueError(f"lengths from {shortest} to {longest}, and there are {values.shape[2]} positions")
+        if longest > self.max_length:
+            raise ValueError(f"a record of {longest} positions, and the mixer is for up to {self.max_length}")
         count = sum(1 for reach in self.reach if longest > reach)
         taking_part = [lengths if shortest > reach else torch.where(lengths > reach, lengths, 0) for reach in self.reach[:count]]
         if not count:

@@ -16,9 +16,8 @@ from torch.autograd.function import once_differentiable
 from genomix.native import switched_off
 from genomix.nn.ops import chunked, native
 from genomix.nn.ops.choice import chosen
-from genomix.nn.ops.problem import Problem
-
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+from genomix.nn.ops.problem import Problem, Weights
+from genomix.nn.ops.shapes import check_factors, check_perceptron
 
 
 def factors(
@@ -41,15 +40,15 @@ def factors(
         kept: of how many factors what goes into them is kept for the backward pass, which computes what goes into the others again. None is all.
 
     Raises:
-        ValueError: the channels can't be shared out to the heads; so many factors there aren't.
+        ValueError: shapes that don't belong together; channels that can't be shared out to the heads; so many factors there aren't.
     """
-    if values.shape[1] % heads:  # C would leave the last channels unwritten
-        raise ValueError(f"{values.shape[1]} channels can't be shared out to {heads} heads")
+    check_factors(source, values, perceptrons, lengths, circular, offsets, heads)
     most = len(perceptrons)
     kept = most if kept is None else kept
     if not 1 <= kept <= most:
         raise ValueError(f"what goes into {kept} of {most} factors can't be kept")
     weights = [tensor for perceptron in perceptrons for tensor in perceptron]
+    # Asked here: within a function of autograd it is switched off.
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (source, values, *weights))
     return _applied(_Factors, source.device, kept if keep else 0, source, values, tuple(lengths), circular, tuple(offsets), heads, *weights)
 
@@ -59,7 +58,11 @@ def perceptron(source: Float[Tensor, "batch input position"], weights: Weights) 
 
     Args:
         weights: w1 [hidden, input], b1 [hidden], w2 [output, hidden], b2 [output].
+
+    Raises:
+        ValueError: shapes that don't belong together.
     """
+    check_perceptron(source, weights)
     return _applied(_Perceptron, source.device, source, *weights)
 
 
@@ -97,14 +100,12 @@ class _Factors(torch.autograd.Function):
     def forward(
         ctx: Any, number: int, source: Tensor, values: Tensor, lengths: Any, circular: Tensor, offsets: Any, heads: int, *weights: Tensor
     ) -> Tensor:
-        ctx.autocast, ctx.rest, ctx.spent = _autocast(source.device.type), (lengths, circular, offsets, heads), False
-        problems = _problems(source, values, weights, *ctx.rest)
+        ctx.autocast, ctx.offsets, ctx.heads, ctx.spent = _autocast(source.device.type), offsets, heads, False
+        problems = _problems(source, values, weights, lengths, circular, offsets, heads)
         ctx.native = all(map(_is_native, problems))
         run = _run_native if ctx.native else _run
-        result, kept = run(
-            problems, _first_ones(number, len(problems))
-        )  # whether anything is to be kept: here autograd is switched off, and can't be asked
-        ctx.save_for_backward(source, *weights, *kept)
+        result, kept = run(problems, _first_ones(number, len(problems)))
+        ctx.save_for_backward(source, circular, *lengths, *weights, *kept)
         return result
 
     @staticmethod
@@ -114,10 +115,10 @@ class _Factors(torch.autograd.Function):
             raise RuntimeError(
                 "the factors in C go backward once: what they kept takes up the gradients; GENOMIX_NATIVE=0 does without them"
             )
-        source, *saved = ctx.saved_tensors
-        count = 4 * len(ctx.rest[0])
-        weights, kept = saved[:count], saved[count:]
-        problems = _problems(source, kept[0], weights, *ctx.rest)
+        source, circular, *saved = ctx.saved_tensors
+        count = len(ctx.offsets)
+        lengths, weights, kept = saved[:count], saved[count : 5 * count], saved[5 * count :]
+        problems = _problems(source, kept[0], weights, lengths, circular, ctx.offsets, ctx.heads)
         learn, ctx.spent = (_learn_native, True) if ctx.native else (_learn, False)
         with torch.autocast(source.device.type, **ctx.autocast):
             grad_source, grad_values, of_weights = learn(grad, problems, kept)

@@ -1,6 +1,7 @@
 """The factor in plain torch, on any device and in any precision: the perceptron runs over a stretch of positions at a time, and again in the backward pass."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,10 +25,14 @@ def forward(problem: Problem) -> Tensor:
 
 def backward(grad: Tensor, problem: Problem) -> tuple[Tensor | None, ...]:
     """Gradients of the source, the values and the perceptron's w1, b1, w2, b2."""
-    if problem.values is None:
+    values = problem.values
+    if values is None:
         return _of_perceptron(grad, problem, None)
+    beyond = torch.arange(grad.shape[2], device=grad.device) >= problem.lengths[:, None]
+    # What is no number there would make gradients so, times zero.
+    problem = replace(problem, source=problem.source.masked_fill(beyond[:, None], 0))
     weights = _by_link(_outputs(problem), problem)
-    values, grad = problem.values.to(weights.dtype), grad.to(weights.dtype)
+    values, grad = values.to(weights.dtype), grad.to(weights.dtype)
     grad_values, grad_weights = link_mix_gradients(grad, values, weights, problem.lengths, problem.circular, problem.offsets)
     return _of_perceptron(grad_weights.flatten(1, 2), problem, grad + grad_values)
 
@@ -35,7 +40,7 @@ def backward(grad: Tensor, problem: Problem) -> tuple[Tensor | None, ...]:
 def _of_perceptron(grad: Tensor, problem: Problem, grad_values: Tensor | None) -> tuple[Tensor | None, ...]:
     """All gradients, from that of the perceptron's outputs."""
     grad_source = torch.empty_like(problem.source)
-    sums = [torch.zeros_like(tensor) for tensor in problem.perceptron]
+    sums = [torch.zeros_like(tensor, dtype=torch.promote_types(tensor.dtype, torch.float32)) for tensor in problem.perceptron]
     for stretch in _stretches(problem.source):
         with torch.enable_grad():
             inputs = [tensor.detach().requires_grad_() for tensor in (problem.source[:, :, stretch], *problem.perceptron)]
@@ -43,7 +48,7 @@ def _of_perceptron(grad: Tensor, problem: Problem, grad_values: Tensor | None) -
         grad_source[:, :, stretch] = found[0]
         for total, part in zip(sums, found[1:], strict=True):
             total.add_(part)
-    return grad_source, grad_values, *sums
+    return grad_source, grad_values, *(total.to(tensor.dtype) for total, tensor in zip(sums, problem.perceptron, strict=True))
 
 
 def _outputs(problem: Problem) -> Tensor:
@@ -62,5 +67,5 @@ def _perceptron(source: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) 
 
 def _stretches(source: Tensor) -> Iterator[slice]:
     batch, _, width = source.shape
-    size = max(1, (STRETCH if source.device.type == "cpu" else ACCELERATOR_STRETCH) // batch)
-    return (slice(start, min(width, start + size)) for start in range(0, width, size))
+    size = max(1, (STRETCH if source.device.type == "cpu" else ACCELERATOR_STRETCH) // max(1, batch))
+    return (slice(start, min(width, start + size)) for start in range(0, max(1, width), size))

@@ -12,14 +12,15 @@ from genomix.nn.ops.choice import chosen
 
 def _forward(values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]) -> Tensor:
     with torch.cuda.device_of(values):  # kernels run on the current GPU, which need not be the tensors'
-        return _implementation(values.device.type).forward(values, weights, lengths, circular, offsets)
+        return _implementation(values.device.type).forward(values, weights, lengths, circular, offsets).contiguous()
 
 
 def _backward(
     grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]
 ) -> tuple[Tensor, Tensor]:
     with torch.cuda.device_of(values):
-        return _implementation(values.device.type).backward(grad, values, weights, lengths, circular, offsets)
+        of_values, of_weights = _implementation(values.device.type).backward(grad, values, weights, lengths, circular, offsets)
+        return of_values.contiguous(), of_weights.contiguous()
 
 
 def _implementation(device: str) -> ModuleType:
@@ -36,12 +37,12 @@ _gradient = torch.library.custom_op("genomix::link_mix_backward", _backward, mut
 
 @_operator.register_fake
 def _(values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]) -> Tensor:
-    return torch.empty_like(values)
+    return values.new_empty(values.shape)
 
 
 @_gradient.register_fake
 def _(grad: Tensor, values: Tensor, weights: Tensor, lengths: Tensor, circular: Tensor, offsets: list[int]) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(values), torch.empty_like(weights)
+    return values.new_empty(values.shape), weights.new_empty(weights.shape)
 
 
 def _remember(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - torch's own signature

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of a perceptron: w1 [hidden, input], b1 [hidden], w2 [output, hidden], b2 [output]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -12,8 +15,8 @@ class Problem:
     source: Tensor
     values: Tensor | None
     """None: the perceptron's outputs themselves are asked for."""
-    perceptron: tuple[Tensor, Tensor, Tensor, Tensor]
-    """w1 [hidden, source channel], b1 [hidden], w2 [head · link, hidden], b2 [head · link]."""
+    perceptron: Weights
+    """Its outputs are [head · link]."""
     lengths: Tensor
     circular: Tensor
     offsets: tuple[int, ...]

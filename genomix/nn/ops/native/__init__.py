@@ -38,8 +38,13 @@ class _Factor(ctypes.Structure):
 def serves(problem: Problem) -> bool:
     """Whether this implementation can do it."""
     tensors = (problem.source, problem.values, *problem.perceptron)
-    plain = all(tensor is None or (tensor.dtype == torch.float32 and tensor.device.type == "cpu") for tensor in tensors)
+    plain = all(tensor is None or _plain(tensor) for tensor in tensors)
     return plain and (problem.values is None or len(problem.offsets) <= MOST_LINKS) and library() is not None
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Other classes, such as those that trace, need not have numbers in memory."""
+    return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and type(tensor) in {Tensor, torch.nn.Parameter}
 
 
 def enter(array: Tensor, *, padded: bool = False) -> Tensor:
@@ -122,7 +127,6 @@ class _Held:
         ]
         w1, _, w2, _ = problem.perceptron
         width, links = source.shape[2 if alone else 1], len(w2) // problem.heads
-        assert alone or links == len(problem.offsets), "one output a head and link"
         channels = 0 if values is None else values.shape[2]
         sizes = (len(source), width, channels, w1.shape[1], len(w1), problem.heads, links, alone)
         self.struct = _Factor(*sizes, *map(_address, self.arrays))

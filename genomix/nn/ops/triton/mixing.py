@@ -51,12 +51,13 @@ def mix(
     mine = (within < size)[:, None]
     row = values + record * value_record + channel * value_channel
     weight = weights + record * weight_record + head * weight_head
+    step = tl.cast(weight_link, tl.int64)
     total = tl.zeros([CHANNELS, POSITIONS], SUM)
     for link in tl.range(0, LINKS, loop_unroll_factor=UNROLL):
         offset = tl.load(offsets + link)
         other, exists = linked(position, -offset if ARRIVING else offset, length, ring)
         place = other if ARRIVING else position
-        factor = tl.load(weight + link * weight_link + place * weight_position, mask=exists, other=0).to(SUM)
+        factor = tl.load(weight + link * step + place * weight_position, mask=exists, other=0).to(SUM)
         seen = tl.load(row + other[None, :] * value_position, mask=mine & exists[None, :], other=0).to(SUM)
         total += factor[None, :] * seen
     out = result + (record * heads * size + channel) * width + position[None, :]
