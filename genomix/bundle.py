@@ -149,9 +149,13 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputMissing(
-            "no model here: a model is a folder with model.json in it", where=str(folder), hint="genomix train writes one to RUN/model"
-        ) from error
+        near = folder.parent
+        hint = (
+            f"name the folder: {near}"
+            if (near / _DESCRIPTION).is_file()
+            else "genomix train writes one to RUN/model; the model comes first"
+        )
+        raise InputMissing("no model here: a model is a folder with model.json in it", where=str(folder), hint=hint) from error
     except OSError as error:
         raise InputMissing(f"can't be read: {error.strerror}", where=str(path)) from error
     except ValueError as error:

@@ -171,13 +171,13 @@ def require_free(path: Path, *, force: bool, marker: str | None = None) -> None:
     if not force:
         kind = "folder" if path.is_dir() else "file"
         raise OutputError(
-            f"the output {kind} exists", where=str(path), hint="--force replaces it; -o names another" if ours else "-o names another"
+            f"the output {kind} exists", where=str(path), hint="--force replaces it, or give another name" if ours else "give another name"
         )
     if not ours:
         raise OutputError(
             f"--force replaces only a folder that genomix made, and there is no {marker} in this one",
             where=str(path),
-            hint="-o names another",
+            hint="give another name",
         )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from genomix.bundle import Bundle
 from genomix.confidence import Answer, build_decision
 from genomix.data.augment import Strand
-from genomix.formats import GapWatch, TopologyWatch, open_records, watched
+from genomix.formats import GapWatch, IdWatch, TopologyWatch, open_records, watched
 from genomix.ranks import Ranks, ranks_of
 from genomix.records import OTHER, Prediction, SequenceRecord
 from genomix.scorer import BUFFERED_BATCHES, PredictSettings, Scores, build_scorer
@@ -32,12 +32,12 @@ class PredictTables(BaseModel):
 
 def new_records(bundle: Bundle, paths: Iterable[str]) -> Iterator[SequenceRecord]:
     """The records of sequence files, `-` is standard input. After the last one warnings of what in them the model reads as something else: gaps of an alignment,
-    molecules that their file calls circular and the model was not trained for, or the other way round.
+    records without an id, molecules that their file calls circular and the model was not trained for, or the other way round.
 
     Raises what `open_records` raises.
     """
     topology = TopologyWatch(circular=bundle.circular, because=", as the model was trained")
-    return watched(chain.from_iterable(map(open_records, paths)), GapWatch(), topology)
+    return watched(chain.from_iterable(map(open_records, paths)), GapWatch(), IdWatch(), topology)
 
 
 def predict(

@@ -15,7 +15,7 @@ from genomix.errors import ProcessLost
 
 Value = TypeVar("Value")
 
-_LOST = ("closed by peer", "Connection reset", "Broken pipe", "connectFullMesh failed", "Socket Timeout")
+_LOST = ("closed by peer", "Connection reset", "Broken pipe", "connectFullMesh failed", "Socket Timeout", "failed to recv, got 0 bytes")
 """In what gloo says when a process that it speaks with has ended."""
 
 
@@ -91,7 +91,7 @@ def noticing_lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not any(words in str(error) for words in _LOST):
+        if not any(words.lower() in str(error).lower() for words in _LOST):
             raise
         raise ProcessLost(
             "another process of this run ended; it says why, or the system killed it", hint="--resume goes on from the last checkpoint"

@@ -223,7 +223,7 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     path = old_run(tmp_path)
     with pytest.raises(OutputError) as caught, atomic_folder(path, marker="run.toml"):
         pytest.fail("the block must not run")
-    assert str(caught.value) == f"{path}: the output folder exists\n  hint: --force replaces it; -o names another"
+    assert str(caught.value) == f"{path}: the output folder exists\n  hint: --force replaces it, or give another name"
 
 
 def test_force_replaces_no_folder_of_somebody_else(tmp_path):

@@ -14,6 +14,7 @@ Sequences = Annotated[
 
 FormT = TypeVar("FormT", bound=StrEnum)
 
+_OTHER_FORMS = {"json", "ndjson", "xlsx", "xls", "ods", "parquet", "feather", "h5", "html", "xml"}
 _STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
@@ -28,8 +29,18 @@ def form_meant(output: str, forms: type[FormT], others: Mapping[str, FormT] = Ma
     Args:
         forms: named as the endings are; `tsv`, which is among them, is meant by any other ending.
         others: endings that are no form's name, and what they mean.
+
+    Raises:
+        UsageError: the ending is that of a form that is not written.
     """
+    from genomix.errors import UsageError
+
     ending = Path(output).suffix.lower().removeprefix(".")
+    if ending in _OTHER_FORMS and ending not in {*forms, *others}:
+        raise UsageError(
+            f"{output}: results are written as {', '.join(forms)}, not as .{ending}",
+            hint=f"another ending, such as {Path(output).with_suffix('.tsv')}, or --format says which",
+        )
     return others[ending] if ending in others else forms(ending if ending in {*forms} else "tsv")
 
 
@@ -48,12 +59,17 @@ def require_free_and_apart(output: Path, model: str, others: Iterable[str], *, f
 
 
 def require_sequences(model: str, sequences: list[str]) -> None:
-    """Raises InputMissing where an input can't be read, or is a dataset folder."""
+    """Raises InputMissing where an input can't be read, or is a model or dataset folder; UsageError where it is given twice."""
+    from genomix.bundle import model_folder
     from genomix.data.store import INFO_FILE
-    from genomix.errors import InputMissing
+    from genomix.errors import InputMissing, UsageError
     from genomix.formats import require_readable
 
-    for name in sequences:
+    for place, name in enumerate(sequences):
+        if name in sequences[:place]:
+            raise UsageError(f"{name} is given twice")
+        if (model_folder(name) / "model.json").is_file():
+            raise InputMissing("a model, expected sequence files", where=name, hint="the model comes first, then the files")
         if (Path(name) / INFO_FILE).is_file():
             raise InputMissing(
                 "a dataset folder, expected sequence files",

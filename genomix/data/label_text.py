@@ -1,9 +1,11 @@
 """How a label is written, and several in a row: one class must not become two because it was typed on two machines, or copied from a web page."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+_BETWEEN = re.compile(r"[,;|/+&]")
 _NO_VALUE = frozenset(("na", "nan", "n/a", "#n/a", "<na>", "none", "null"))
 
 
@@ -19,6 +21,13 @@ def look_alikes(labels: Iterable[str]) -> list[list[str]]:
     for label in labels:
         alike[_folded(label)].add(label)
     return sorted(sorted(same) for same in alike.values() if len(same) > 1)
+
+
+def made_of_others(labels: Iterable[str]) -> list[str]:
+    """The labels that are several of the others, or one of them several times, in one cell (`A,B`); sorted."""
+    known = set(labels)
+    parts = ((label, [part.strip() for part in _BETWEEN.split(label)]) for label in known)
+    return sorted(label for label, names in parts if len(names) > 1 and known.issuperset(names))
 
 
 def means_nothing(label: str) -> bool:

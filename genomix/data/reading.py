@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from genomix.data.cleaning import CleaningSettings, Refusal, RejectedTable, small_classes, unusable
-from genomix.data.label_text import look_alikes, means_nothing
+from genomix.data.label_text import listed, look_alikes, made_of_others, means_nothing
 from genomix.data.labels import LabelledRecord
 from genomix.data.record_table import RecordTable
 from genomix.data.repeats import Repeats
 from genomix.data.store import BASES_FILE, REJECTED_FILE, BasesWriter
 from genomix.errors import DataError
-from genomix.formats import GapWatch, TopologyWatch
+from genomix.formats import GapWatch, IdWatch, TopologyWatch
+from genomix.formats.watches import Watch
 
 _log = logging.getLogger(__name__)
 
 _NAMED = 5
-"""Sets of classes that look the same which are named."""
+"""Classes that a warning names, or sets of them that look the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,11 @@ def read_records(
     Raises:
         DataError: the input is broken, records contradict each other, or none is left.
     """
-    table, labels, gaps = RecordTable(), set[str](), GapWatch()
+    table, labels = RecordTable(), set[str]()
     topology = TopologyWatch(
         circular=circular, because=": is --circular right?" if circular else ": --circular takes all records as circular"
     )
+    watches: list[Watch] = [GapWatch(), IdWatch(), topology]
     with ExitStack() as stack:
         bases = stack.enter_context(BasesWriter(stack.enter_context((folder / BASES_FILE).open("w+b"))))
         rejected = RejectedTable(
@@ -74,8 +76,8 @@ def read_records(
         )
         for item in items:
             labels.add(item.known.label)
-            gaps.add(item.record)
-            topology.add(item.record)
+            for watch in watches:
+                watch.add(item.record)
             codes = item.record.codes
             refusal = unusable(codes, item.known, cleaning, labelled=labelled, needs_split=needs_split)
             refusal = refusal or repeats.check(item.record, item.known.label, codes)
@@ -87,8 +89,8 @@ def read_records(
         for number, refusal in dropped.items():
             rejected.add(table.ids[number], (table.sources[number], table.ordinals[number]), refusal)
         bases.finish()
-    gaps.warn()
-    topology.warn()
+    for watch in watches:
+        watch.warn()
     return _checked(table, dropped, rejected, labels)
 
 
@@ -104,6 +106,11 @@ def _checked(table: RecordTable, dropped: dict[int, Refusal], rejected: Rejected
         _log.warning("read as names of classes: %s; where no label was meant leave the cell empty", named)
     for same in look_alikes(left)[:_NAMED]:
         _log.warning("classes %s look the same, and are told apart: were they meant to be one?", " and ".join(map(ascii, same)))
+    if joined := made_of_others(left):
+        named = listed([f"{label!r} ({left[label]:,} record{'s' * (left[label] != 1)})" for label in joined], _NAMED)
+        _log.warning(
+            "classes whose names are made of other classes' names: %s; a record has one label, and these are classes of their own", named
+        )
     small = {table.labels[number] for number, (reason, _) in dropped.items() if reason == "small_class"}
     for label in sorted(labels - left.keys() - small - {""}):
         _log.warning("no record of class %r is left: all were too short, ambiguous, repeated or in conflict", label)

@@ -22,7 +22,13 @@ UNSPLIT = -1
 _NAMED = 10
 """Classes that an error names."""
 
-_SMALLER = "--split cluster: a higher --similarity makes smaller clusters"
+_SMALLER = {
+    "cluster": "a higher --similarity makes smaller clusters",
+    "group": "give more groups, or smaller ones",
+    "sequence": "give more source sequences; --split cluster keeps near-duplicates together only",
+    "stratified": "give more records",
+}
+"""How to get more of what stays together."""
 
 _ALIASES = {
     "val": "validation",
@@ -100,7 +106,7 @@ def deal(
     Args:
         labels: int [record], index into `classes`.
         groups: int [record], numbers from 0; records of one number stay together.
-        smaller: how to get smaller groups, for an error; None is by similarity.
+        smaller: how to get smaller groups, for an error; None is as the method has it.
 
     Returns:
         int8 [record], index into SPLITS.
@@ -111,7 +117,7 @@ def deal(
     wanted = _wanted(settings)
     _require_records(labels, classes, len(wanted))
     sides = _dealt(labels, groups, settings)
-    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER)
+    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER[settings.method or "cluster"])
     return sides
 
 
@@ -245,7 +251,7 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
     if not others:
         raise DataError(
             f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}",
-            hint=f"give more records of it, or {_leave_out('it', splits)}",
+            hint=f"give more records of it (of equal ones the first counts), or {_leave_out('it', splits)}",
         )
     named = listed([f"{name!r} ({count})" for name, count in small], _NAMED)
     raise DataError(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from genomix.errors import DataError
 from genomix.formats import fasta, fastq, genbank
 from genomix.formats.gaps import GapWatch
+from genomix.formats.ids import IdWatch
 from genomix.formats.intervals import CLASS_HINT, IntervalInfo, interval_records
 from genomix.formats.opening import display_name, require_readable
 from genomix.formats.sequence_file import SequenceFile, open_sequence_file, preview
@@ -25,6 +26,7 @@ __all__ = [
     "FORMATS",
     "SEQUENCE_SUFFIXES",
     "GapWatch",
+    "IdWatch",
     "IntervalInfo",
     "TopologyWatch",
     "has_sequence_suffix",

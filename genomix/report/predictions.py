@@ -64,7 +64,8 @@ def write_predictions(
 
 def counted(counts: Counter[str]) -> str:
     """How many records ended with each status, for people."""
-    return f"{sum(counts.values())} records: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    total = sum(counts.values())
+    return f"{total} record{'s' * (total != 1)}: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
 def row_writer(

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from genomix.devices import require_device
 from genomix.errors import SettingsError, UsageError
-from genomix.processes import Launched, Processes, launched
+from genomix.processes import Launched, Processes, launched, noticing_lost_processes
 from genomix.train import sharding
 from genomix.train.settings import TrainSettings
 
@@ -48,11 +48,13 @@ def launch(settings: TrainSettings) -> Fabric:
 
     Raises:
         UsageError: this machine has no such device.
-        SettingsError: a launcher started another number of processes than the settings ask for, or different numbers on the nodes.
+        SettingsError: an update has too few records for the processes; a launcher started another number of processes than the settings ask for, or different numbers on the nodes.
     """
     kind = require_device(settings.device).type
     found = launched()
     devices, nodes = _layout(settings, found)
+    if found is None:
+        require_records_for(settings, devices)  # before so many processes are started
     if kind != "cpu" and devices > (there := torch.accelerator.device_count()):
         raise UsageError(f"{devices} devices asked for, and this machine has {there} of kind {kind}", hint="--devices says how many")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -67,10 +69,20 @@ def launch(settings: TrainSettings) -> Fabric:
     )
     if several:
         _require_averages(settings, fabric)
-    fabric.launch()
+    with noticing_lost_processes():
+        fabric.launch()
     if not fabric.is_global_zero:
         logging.getLogger("genomix").setLevel(logging.WARNING)  # what the first process says need not be said again
     return fabric
+
+
+def require_records_for(settings: TrainSettings, processes: int) -> None:
+    """Raises SettingsError where an update has fewer records than there are processes to share them."""
+    if settings.max_records < processes:
+        raise SettingsError(
+            f"train.max_records is {settings.max_records}: an update's records are too few for {processes:,} processes",
+            hint="fewer processes, or a larger train.max_records",
+        )
 
 
 def joined(device: str) -> Processes:

@@ -21,7 +21,6 @@ from genomix.confidence.temperature import calibrated_log_loss
 from genomix.data.balance import class_weights
 from genomix.data.batches import TrainingBatches
 from genomix.data.store import Dataset
-from genomix.errors import SettingsError
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.evaluated import Evaluated, write_evaluated
 from genomix.metrics import headline
@@ -32,7 +31,7 @@ from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import start_body
 from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
-from genomix.train.devices import launch, processes_of
+from genomix.train.devices import launch, processes_of, require_records_for
 from genomix.train.history import History
 from genomix.train.kept_composition import COMPOSITION_FILE, kept_or_fitted
 from genomix.train.loop import fit
@@ -175,11 +174,7 @@ def assemble(
         SettingsError: an update has too few records for the processes.
     """
     processes = processes_of(fabric)
-    if settings.max_records < processes.world:
-        raise SettingsError(
-            f"train.max_records is {settings.max_records}: an update's records are too few for {processes.world} processes",
-            hint="fewer processes, or a larger train.max_records",
-        )
+    require_records_for(settings, processes.world)
     steps = step_count(settings, batches.steps(), batches.tokens_per_update)
     # What processors of different makes have computed may differ, and only DDP would see to it.
     network.load_state_dict(processes.from_first(network.state_dict))

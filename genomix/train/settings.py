@@ -39,11 +39,11 @@ class TrainSettings(BaseModel):
     recompute: Literal["auto", "always", "never"] = "auto"
     """Compute each block's activations again in the backward pass rather than keep them: the same gradients, less memory, a third more time (more
     on a CPU with records of 1 Mb). auto does so for the updates that would not fit otherwise."""
-    learning_rate: float = Field(default=3e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0, allow_inf_nan=False)
     """AdamW's, after the warm-up; a cosine takes it to zero."""
-    embedding_rate: float = Field(default=0.1, gt=0)
+    embedding_rate: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     """Learning rate of the embedding, as a fraction of the others'."""
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     """AdamW's, on matrices only."""
     warmup: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of the steps in which the learning rate rises."""
