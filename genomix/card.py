@@ -108,8 +108,15 @@ def _basis_rows(basis: dict[str, Any], classes: int) -> Iterator[tuple[str, str]
         yield f"test records at least {basis['similarity']:g} like a training record", _cell(basis["near_duplicates"])
     if gain := basis["gain"]:
         yield "best baseline", _cell(BASELINE_TITLES.get(gain["baseline"], gain["baseline"]))
-        between = _between((gain["low"], gain["high"]), sign="+") or " (too few independent records for an interval)"
-        yield "gain over it", f"{FIGURE_TITLES[gain['metric']]} {gain['difference']:+z.3f}{between}"
+        yield "gain over it", _gain(gain)
+    if alone := basis.get("composition"):  # older models lack it
+        yield "macro f1 of the network's composition branch alone", _cell(alone["macro_f1"])
+        yield "gain over its composition branch alone", _gain(alone["gain"])
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    between = _between((gain["low"], gain["high"]), sign="+") or " (too few independent records for an interval)"
+    return f"{FIGURE_TITLES[gain['metric']]} {gain['difference']:+z.3f}{between}"
 
 
 def _untrained(description: dict[str, Any]) -> str:
@@ -132,6 +139,8 @@ def _remarks(basis: dict[str, Any], accuracy: float) -> Iterator[str]:
         yield "No baseline was fitted: composition alone may do as well."
     elif gain["low"] is None or gain["low"] <= 0:
         yield "The network is not shown to do better than the best baseline."
+    if (alone := basis.get("composition")) and (alone["gain"]["low"] is None or alone["gain"]["low"] <= 0):
+        yield "The network is not shown to reach a higher macro-F1 than its composition branch alone, a logistic regression on k-mer frequencies."
     if absent := basis["classes_without_records"]:
         yield f"No test record is of {_named(absent)}: nothing is known of how well these are found."
     if basis["warnings"]:

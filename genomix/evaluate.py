@@ -73,9 +73,10 @@ def evaluate(
     probabilities = split_probabilities(scorer, dataset, indices)
     if keep is not None:
         keep(Evaluated(bundle.classes, indices, labels, probabilities))
+    alone = composition_probabilities(scorer, dataset, indices)
     others = processes.from_first(lambda: baseline_probabilities(dataset, split, strand=bundle.strand, seed=seed)) if baselines else {}
     groups = drawn_together(dataset, indices)
-    metrics = compare(labels, bundle.classes, probabilities, others, split=split, groups=groups, seed=seed)
+    metrics = compare(labels, bundle.classes, probabilities, others, composition=alone, split=split, groups=groups, seed=seed)
     family = families(dataset, indices)
     metrics["bootstrap"] |= _independent(family, labels, bundle.classes)
     metrics["by_similarity"] = _by_similarity(dataset, indices, labels, probabilities, groups=family)
@@ -128,6 +129,16 @@ def split_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -
             hint="preprocess with a larger --min-length",
         )
     return np.stack([scores.probabilities for scores in scorer.score(dataset.codes(index) for index in indices)])
+
+
+def composition_probabilities(scorer: Scorer, dataset: Dataset, indices: np.ndarray) -> np.ndarray | None:
+    """Class probabilities of these records by the network's composition branch alone, float64 [record, class]; None where there is no such branch, or it could
+    not be fitted and says nothing: all classes are equal to it then."""
+    alone = scorer.composition_alone()
+    if alone is None:
+        return None
+    probabilities = split_probabilities(alone, dataset, indices)
+    return None if (probabilities == probabilities[:, :1]).all() else probabilities
 
 
 def write_metrics(metrics: dict[str, Any], folder: Path) -> Path:

@@ -19,7 +19,7 @@ from genomix.confidence import at_temperature
 from genomix.data.augment import Strand
 from genomix.data.batches import collate, similar_lengths
 from genomix.errors import OutOfMemory, first_line, is_out_of_memory
-from genomix.nn.classifier import Classifier
+from genomix.nn.classifier import Classifier, CompositionAlone
 from genomix.nn.features import head_inputs
 from genomix.planning import longest_prediction, shortage
 from genomix.processes import Processes
@@ -127,6 +127,16 @@ class Scorer:
         """The same for stretches of molecules, whose ends are never joined."""
         other = copy(self)
         other.reader = replace(self.reader, circular=False)
+        return other
+
+    def composition_alone(self) -> Self | None:
+        """The same for the network's composition branch by itself, whose records are read in the same windows and on the same strands: what the network would
+        answer if the rest of it said nothing. At temperature 1, as the model's was fitted for the whole network. None where there is no such branch.
+        """
+        if not isinstance(self.network, Classifier) or self.network.composition is None:
+            return None
+        other = copy(self)
+        other.network, other.temperature, other.features = CompositionAlone(self.network), 1.0, False
         return other
 
     def score(self, records: Iterable[np.ndarray]) -> Iterator[Scores]:

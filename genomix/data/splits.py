@@ -117,7 +117,7 @@ def deal(
     wanted = _wanted(settings)
     _require_records(labels, classes, len(wanted))
     sides = _dealt(labels, groups, settings)
-    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER[settings.method or "cluster"])
+    _require_all(sides, wanted, len(np.unique(groups)), smaller or _SMALLER.get(settings.method or "", _SMALLER["cluster"]))
     return sides
 
 

@@ -8,15 +8,21 @@ from genomix.ranks import Ranks, ranks_of
 
 
 def figures_by_rank(
-    labels: np.ndarray, classes: tuple[str, ...], probabilities: np.ndarray, baselines: dict[str, np.ndarray]
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    probabilities: np.ndarray,
+    baselines: dict[str, np.ndarray],
+    *,
+    composition: np.ndarray | None = None,
 ) -> list[dict[str, Any]] | None:
-    """A row a rank, the first one first: `rank nodes accuracy macro_f1 baselines`; None where the classes are plain names.
+    """A row a rank, the first one first: `rank nodes accuracy macro_f1 baselines composition`; None where the classes are plain names.
 
-    `macro_f1` averages over the nodes that have records. `baselines` holds the same two figures of each. The last row is that of the classes themselves.
+    `macro_f1` averages over the nodes that have records. `baselines` holds the same two figures of each, `composition` those of that
+    branch, or None. The last row is that of the classes themselves.
 
     Args:
         labels: int [record].
-        probabilities: of the network, float64 [record, class]; `baselines` alike, by name.
+        probabilities: of the network, float64 [record, class]; `baselines` alike, by name, and `composition`.
     """
     ranks = ranks_of(classes)
     if ranks is None:
@@ -27,6 +33,7 @@ def figures_by_rank(
             "nodes": len(ranks.nodes[rank - 1]),
             **_figures(labels, probabilities, ranks, rank),
             "baselines": {name: _figures(labels, each, ranks, rank) for name, each in baselines.items()},
+            "composition": None if composition is None else _figures(labels, composition, ranks, rank),
         }
         for rank in range(1, len(ranks) + 1)
     ]

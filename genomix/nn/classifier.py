@@ -156,3 +156,25 @@ class Classifier(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
         return nn.Sequential(*norm, nn.Dropout(self.settings.head_dropout), last)
+
+
+class CompositionAlone(nn.Module):
+    """What a network answers where all of it but its composition branch says nothing: the branch's log probabilities.
+
+    Args:
+        network: with a composition branch; its own parts are used, not copies.
+    """
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "batch token"],
+        lengths: Int[Tensor, " batch"],  # noqa: ARG002 (what a scorer calls)
+        circular: Bool[Tensor, " batch"],  # noqa: ARG002
+    ) -> Float[Tensor, "batch class"]:
+        assert self.network.composition is not None
+        said: Tensor = self.network.composition(tokens)
+        return said

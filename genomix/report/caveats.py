@@ -30,7 +30,7 @@ class Caveat:
 
 def caveats(inputs: ReportInputs) -> list[Caveat]:
     """Warnings first, in the order in which they matter."""
-    found = [*_of_evaluation(inputs.metrics), *_of_training(inputs.history)]
+    found = [*_of_evaluation(inputs.metrics), *_of_composition(inputs.metrics), *_of_training(inputs.history)]
     leak = near_duplicate_words(inputs.metrics)
     if leak is not None:
         found.append(Caveat("warning", "Near-duplicates of training records", leak))
@@ -110,6 +110,29 @@ def _of_gain(metrics: dict[str, Any]) -> Iterator[Caveat]:
             f"The {gain['confidence']:.0%} interval of the gain in {title} over the {name} includes zero: "
             "this test split can't tell the two apart. More test records would narrow it.",
         )
+
+
+def _of_composition(metrics: dict[str, Any] | None) -> Iterator[Caveat]:
+    """What the rest of the network is not shown to add. Where there is no interval nothing is: a small test split is warned of as such."""
+    if metrics is None or metrics["composition"] is None:
+        return
+    gain = metrics["composition"]["gain"]
+    if gain["low"] is None or gain["low"] > 0:
+        return
+    title = FIGURE_TITLES[gain["metric"]]
+    if gain["high"] < 0:
+        yield Caveat(
+            "warning",
+            "Below its composition branch",
+            f"The network's composition branch alone does better in {title}: what the rest of the network learnt costs more here than it brings.",
+        )
+        return
+    yield Caveat(
+        "note",
+        "Gain over composition not shown",
+        f"The {gain['confidence']:.0%} interval of the gain in {title} over the network's composition branch alone includes zero: "
+        f"this {metrics['split']} split does not show that the rest of the network raises {title}.",
+    )
 
 
 def _of_size(metrics: dict[str, Any]) -> Iterator[Caveat]:

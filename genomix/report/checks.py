@@ -11,16 +11,21 @@ Rows = list[list[Cell]]
 
 
 def gain_rows(metrics: dict[str, Any]) -> Rows:
-    """The network's gain over each baseline, the smallest first: baseline, its figure, gain with its interval."""
+    """The network's gain over its composition branch, where it has one, and over each baseline, the smallest first: over what, its figure, gain with its
+    interval."""
     gains = {name: gain for name, gain in metrics.get("gains", {}).items() if gain["difference"] is not None}
+    alone = metrics["composition"]
     return [
-        [
-            Cell(BASELINE_TITLES.get(name, name)),
-            Cell(f"{metrics['baselines'][name][gain['metric']]:.3f}"),
-            Cell(signed(gain["difference"]), _between(gain["low"], gain["high"])),
-        ]
-        for name, gain in sorted(gains.items(), key=lambda each: each[1]["difference"])
+        *([_gain_row("the network's composition branch alone", alone, alone["gain"])] if alone else []),
+        *(
+            _gain_row(BASELINE_TITLES.get(name, name), metrics["baselines"][name], gain)
+            for name, gain in sorted(gains.items(), key=lambda each: each[1]["difference"])
+        ),
     ]
+
+
+def _gain_row(title: str, figures: dict[str, Any], gain: dict[str, Any]) -> list[Cell]:
+    return [Cell(title), Cell(f"{figures[gain['metric']]:.3f}"), Cell(signed(gain["difference"]), _between(gain["low"], gain["high"]))]
 
 
 def trait_rows(metrics: dict[str, Any]) -> Rows:

@@ -63,6 +63,7 @@ def rank_rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
                 "nodes": f"{row['nodes']:,}",
                 "accuracy": f"{row['accuracy']:.3f}",
                 "macro_f1": f"{row['macro_f1']:.3f}",
+                "composition": f"{row['composition']['macro_f1']:.3f}" if row["composition"] else "",
                 "baseline": f"{best[1]:.3f} ({SHORT_TITLES.get(best[0], best[0])})" if best else "\N{EN DASH}",
             }
         )

@@ -40,35 +40,31 @@ def tiles(metrics: dict[str, Any]) -> list[tuple[str, Cell]]:
 
 def comparison(metrics: dict[str, Any]) -> dict[str, Any]:
     """The table of all figures: `columns`, and `rows` of a title, which way is better, and a cell a classifier, the network's first."""
-    names = _strongest_first(metrics)
+    classifiers = _classifiers(metrics)
     rows = []
     for figure in FIGURES:
-        sources = [metrics, *(metrics["baselines"][name] for name in names)]
-        intervals = [metrics["intervals"], *(metrics["baseline_intervals"][name] for name in names)]
-        best = _best([source[figure] for source in sources], lowest=figure in _LOWER_IS_BETTER)
-        cells = [_cell(source, between, figure, best=best) for source, between in zip(sources, intervals, strict=True)]
+        best = _best([source[figure] for _, source, _ in classifiers], lowest=figure in _LOWER_IS_BETTER)
+        cells = [_cell(source, between, figure, best=best) for _, source, between in classifiers]
         rows.append({"title": FIGURE_TITLES[figure], "better": "lower" if figure in _LOWER_IS_BETTER else "higher", "cells": cells})
-    return {"columns": ["network", *(SHORT_TITLES.get(name, name) for name in names)], "rows": rows}
+    return {"columns": [name for name, _, _ in classifiers], "rows": rows}
 
 
 def estimates(metrics: dict[str, Any]) -> list[Figure]:
     """The network beside the baselines, drawn with intervals."""
     drawn = []
+    whose = "the network, its composition branch" if metrics["composition"] else "the network"
     for figure in _PLOTTED:
-        rows = [("network", metrics, metrics["intervals"], True)]
-        rows += [
-            (SHORT_TITLES.get(name, name), metrics["baselines"][name], metrics["baseline_intervals"][name], False)
-            for name in _strongest_first(metrics)
-        ]
         shown = [
-            Estimate(name, source[figure], between[figure], ours) for name, source, between, ours in rows if source[figure] is not None
+            Estimate(name, source[figure], between[figure], source is metrics)
+            for name, source, between in _classifiers(metrics)
+            if source[figure] is not None
         ]
         if shown:
             title = FIGURE_TITLES[figure]
             text = "; ".join(f"{each.name} {each.value:.3f}" for each in shown)
             drawing = estimates_chart(shown, x_title=title, description=f"{title}: {text}")
             bars = "; bars are the same intervals" if any(each.interval for each in shown) else ""
-            drawn.append(Figure(drawing, f"{title} of the network and the baselines{bars}."))
+            drawn.append(Figure(drawing, f"{title} of {whose} and the baselines{bars}."))
     return drawn
 
 
@@ -166,11 +162,23 @@ def gain_words(metrics: dict[str, Any]) -> tuple[str, str]:
     """The gain in large type, and what it is the gain of and over."""
     gain = metrics["gain"]
     name = BASELINE_TITLES.get(gain["baseline"], gain["baseline"])
+    against = _against(metrics, gain, metrics["baselines"][gain["baseline"]])
+    return signed(gain["difference"]), f"{FIGURE_TITLES[gain['metric']]} over the best baseline, {name}: {against}"
+
+
+def composition_words(metrics: dict[str, Any]) -> str:
+    """The gain over the network's composition branch alone, as a sentence."""
+    alone = metrics["composition"]
+    gain = alone["gain"]
+    return (
+        f"Gain in {FIGURE_TITLES[gain['metric']]} over the network's composition branch alone: {signed(gain['difference'])}; "
+        f"{_against(metrics, gain, alone)}{'' if gain['low'] is not None else '; no interval, as too few records are unrelated'}."
+    )
+
+
+def _against(metrics: dict[str, Any], gain: dict[str, Any], other: dict[str, Any]) -> str:
     between = f"; {gain['confidence']:.0%} interval {signed(gain['low'])} to {signed(gain['high'])}" if gain["low"] is not None else ""
-    ours, theirs = metrics[gain["metric"]], metrics["baselines"][gain["baseline"]][gain["metric"]]
-    return signed(
-        gain["difference"]
-    ), f"{FIGURE_TITLES[gain['metric']]} over the best baseline, {name}: {ours:.3f} against {theirs:.3f}{between}"
+    return f"{metrics[gain['metric']]:.3f} against {other[gain['metric']]:.3f}{between}"
 
 
 def records_words(metrics: dict[str, Any]) -> str:
@@ -220,8 +228,15 @@ def _leak_words(similarity: float) -> str:
     return f"the most similar pair of records on two sides of the split is {similarity:.1%} alike"
 
 
-def _strongest_first(metrics: dict[str, Any]) -> list[str]:
-    return sorted(metrics["baselines"], key=lambda name: -metrics["baselines"][name][GAIN_METRIC])
+def _classifiers(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Title, figures and intervals of the network, of its composition branch where it has one, and of the baselines, the strongest first."""
+    alone = metrics["composition"]
+    names = sorted(metrics["baselines"], key=lambda name: -metrics["baselines"][name][GAIN_METRIC])
+    return [
+        ("network", metrics, metrics["intervals"]),
+        *([("composition", alone, alone["intervals"])] if alone else []),
+        *((SHORT_TITLES.get(name, name), metrics["baselines"][name], metrics["baseline_intervals"][name]) for name in names),
+    ]
 
 
 def _cell(source: dict[str, Any], intervals: dict[str, Any], figure: str, *, best: float | None = None) -> Cell:

@@ -120,17 +120,20 @@ def _basis(metrics: dict[str, Any], split: dict[str, Any]) -> dict[str, Any]:
     """What the figures rest on, for a reader who has the model alone.
 
     Returns:
-        `confidence` of `intervals` (figure -> `[low, high]` or None) and of `gain`, that of `metrics`; `units`: test records, or sets of related ones, that are
+        `confidence` of `intervals` (figure -> `[low, high]` or None) and of `gain`, that of `metrics`; `composition`: `macro_f1` of that branch alone, and the
+        `gain` over it, None without one; `units`: test records, or sets of related ones, that are
         independent of each other; `split_method split_seed`; `near_duplicates` of training records, None where that is not known, at `similarity` or more;
         `classes_without_records`; `warnings`: titles of the audit's.
     """
     bootstrap, near = metrics["bootstrap"], metrics["by_similarity"].get("near")
+    alone = metrics["composition"]
     findings = (metrics["audit"] or {}).get("findings", [])
     return {
         "confidence": bootstrap["confidence"],
         "intervals": {name: metrics["intervals"][name] for name in _FIGURES if name in metrics["intervals"]},
         "units": min(bootstrap["units"], bootstrap["families"]),
         "gain": metrics["gain"],
+        "composition": {name: alone[name] for name in ("macro_f1", "gain")} if alone else None,
         "split_method": split.get("method"),
         "split_seed": split.get("seed"),
         "near_duplicates": near["records"] if near else None,
