@@ -303,7 +303,7 @@ def test_records_beyond_the_sample_are_answered_without_their_relatives(tmp_path
     dataset = preprocess(sources, PreprocessSettings(split=SplitSettings(method="stratified")), tmp_path / "dataset")
     names = dataset.records["id"].str.partition("_")[0].to_numpy()
     monkeypatch.setattr(fitting, "drawn_together", lambda _, some: names[some])
-    monkeypatch.setattr(fitting, "MOST_RECORDS", 120)
+    monkeypatch.setattr(fitting, "MOST_FITTED", 120)
     monkeypatch.setattr("genomix.train.composition_fit.STRENGTHS", (1000.0,))
     model, answers = fitted(dataset)
     train = dataset.indices("train")

@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 SHORTEST = 3
 """Letters of the words that are tried beside the tokenizer's: of few or short records long words are too rare to learn from."""
 FOLDS = 5
-MOST_RECORDS = 6_000
+MOST_COMPARED, MOST_FITTED = 6_000, 20_000
+"""Training records on which forms and strengths are compared, many times each, and on which the regression is then fitted."""
 _COPIES = 3
 """Of the frequencies that are fitted on: in their form, standardised, and what scikit-learn makes of them."""
 _REMEMBERED = 36
@@ -79,18 +80,19 @@ def fit_composition(
     assert model.composition is not None
     rng = np.random.default_rng((seed, 2))
     family = np.unique(drawn_together(dataset, records), return_inverse=True)[1]
-    places = sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)
+    places = sampled(dataset.label_ids[records], MOST_FITTED, rng, sure=FOLDS)
     sample = records[places]
-    folds = _folds(dataset.label_ids[sample], family[places])
-    if folds is None:
+    compared = sampled(dataset.label_ids[sample], MOST_COMPARED, rng, sure=FOLDS)
+    folds, some = (_folds(dataset.label_ids[sample[each]], family[places[each]]) for each in (np.arange(len(sample)), compared))
+    if folds is None or some is None:
         _log.warning("no start from k-mer frequencies: fewer than two classes have several training records")
         return None
     _log.info("composition: fitting regressions on %d records of %d classes", len(sample), len(np.unique(dataset.label_ids[sample])))
     words, everything = _Words(dataset, k, strand), np.arange(len(sample))
-    validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
+    validation = rng.permutation(dataset.indices("validation"))[:MOST_COMPARED]
     table = words.shares(np.concatenate([sample, validation]), k)
     labels = dataset.label_ids[np.concatenate([sample, validation])]
-    parts = [*folds, (everything, len(sample) + np.arange(len(validation)))]
+    parts = [*((compared[kept], compared[left_out]) for kept, left_out in some), (compared, len(sample) + np.arange(len(validation)))]
     form, path = choose(words.of_all_lengths(table), labels, parts, weights)
     table = words.shorter(table, form.k)
     rest = np.setdiff1d(np.arange(len(records)), places)
@@ -127,11 +129,12 @@ def composition_memory(records: int, k: int, *, strands: int, classes: int, answ
         records: that are trained on.
         answered: records of the dataset.
     """
-    sample, columns, rows = min(records, MOST_RECORDS), 4**k // strands, 1 if classes == 2 else classes
-    table, weights, of_classes = 4 * sample * columns, 8 * columns * rows, 4 * sample * classes
-    counting = 2 * 4 * 4**k * min(2 * sample, ROWS_AT_ONCE)
+    compared, fitted = (min(records, most) for most in (MOST_COMPARED, MOST_FITTED))
+    columns, rows = 4**k // strands, 1 if classes == 2 else classes
+    table, weights, of_classes = 4 * fitted * columns, 8 * columns * rows, 4 * fitted * classes
+    counting = 2 * 4 * 4**k * min(2 * fitted, ROWS_AT_ONCE)
     thread = max(_COPIES * table, table + max(counting, _REMEMBERED * weights + _ANSWERS * of_classes))
-    return 4 * answered * classes + 3 * table + most_threads() * thread
+    return 4 * answered * classes + table + 2 * 4 * compared * columns + most_threads() * thread
 
 
 def _fill(composition: Composition, features: Features, whole: Fit, words: _Words) -> None:
