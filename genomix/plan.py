@@ -148,7 +148,7 @@ class _Planner:
             parameters=parameters,
             memory=self.memory,
             resting=self.resting,
-            kmers=self.resting + self._looking(len(training) if lengths.training is not None else None, lengths.classes),
+            kmers=self.resting + self._looking(lengths),
             rows=tuple(map(self._row, lengths.rows)),
             records=self.train.max_records,
             longest_training=self._bases(self.costs.longest(free, "plain" if self.train.recompute == "never" else "recomputed")),
@@ -157,20 +157,22 @@ class _Planner:
             choice=self._choice(training),
         )
 
-    def _looking(self, records: int | None, classes: int) -> int:
+    def _looking(self, lengths: Lengths) -> int:
         """Bytes, beside those of a process at rest, that the k-mers of the records take, for the start of the embedding and of the composition, and for the
-        baselines; None is as many records as they look at. It is main memory, which is not what a GPU is planned with."""
+        baselines; where only lengths are known, of as many records as they look at. It is main memory, which is not what a GPU is planned with."""
         if not self.costs.heap:
             return 0
         from genomix.baselines import MOST_RECORDS, baseline_memory  # here, when the process's memory is measured
         from genomix.train.composition import composition_memory
         from genomix.train.start import spectral_memory
 
-        count = MOST_RECORDS if records is None else records
+        count = MOST_RECORDS if lengths.training is None else len(lengths.training)
         spectral = spectral_memory(count, self.tokenizer.k) if self.train.embedding_start == "spectral" else 0
-        composed = (
-            composition_memory(count, self.tokenizer.k, strands=self.strands, classes=classes) if self.costs.settings.composition else 0
-        )
+        composed = 0
+        if self.costs.settings.composition:
+            composed = composition_memory(
+                count, self.tokenizer.k, strands=self.strands, classes=lengths.classes, answered=lengths.records or count
+            )
         return max(spectral, composed, baseline_memory(count, strands=self.strands))
 
     def _row(self, bases: int) -> Row:

@@ -91,14 +91,26 @@ def test_what_is_not_a_whole_unchanged_model_is_refused(folder, spoil, error, me
     assert str(folder) in caught.value.where
 
 
-def test_a_missing_tensor_is_named(bundle, folder):
+def remove(bundle, folder, name):
+    """As though that tensor had never been there."""
     import genomix.bundle as module
 
     weights = load_file(folder / "model.safetensors")
-    del weights["head.2.bias"]
+    del weights[name]
     save_file(weights, folder / "model.safetensors")
     description = module._signed(module._describe(bundle), folder / "model.safetensors")
     (folder / "model.json").write_text(json.dumps(description))
+
+
+def test_a_model_from_before_words_had_a_length_of_their_own_is_read(bundle, folder):
+    remove(bundle, folder, "composition.divisor")
+    found = load_bundle(folder)
+    assert torch.equal(scores(found.model), scores(bundle.model))
+    assert found.model.composition.divisor == 1
+
+
+def test_a_missing_tensor_is_named(bundle, folder):
+    remove(bundle, folder, "head.2.bias")
     with pytest.raises(DataError, match=r"tensor 'head.2.bias' has shape none: it is missing, and the architecture asks for \(3,\)"):
         load_bundle(folder)
 

@@ -9,7 +9,8 @@ from genomix.tokenizers.kmers import kmer_codes, valid_kmers
 _BASES_AT_ONCE = 1 << 18
 """Bases that are counted at a time: bounds the memory for records of any length, and stays in the cache."""
 
-_ROWS_AT_ONCE = 1_024
+ROWS_AT_ONCE = 1_024
+"""Records that are counted at a time where there may be many."""
 
 
 def kmer_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Strand) -> np.ndarray:
@@ -38,10 +39,28 @@ def distinct_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: 
     """The columns of `kmer_frequencies` that are those of `distinct_kmers`, float32; of the others there are a few rows at a time only."""
     columns = distinct_kmers(k, strand)
     table = np.empty((len(indices), len(columns)), dtype=np.float32)
-    for start in range(0, len(indices), _ROWS_AT_ONCE):
-        rows = slice(start, start + _ROWS_AT_ONCE)
+    for start in range(0, len(indices), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
         table[rows] = kmer_frequencies(dataset, indices[rows], k, strand)[:, columns]
     return table
+
+
+def shorter_frequencies(table: np.ndarray, k: int, short: int, strand: Strand) -> np.ndarray:
+    """What a table of `distinct_frequencies` says of shorter words: how often a k-mer begins with each, float32 [records, word of `distinct_kmers(short)`].
+
+    So the words in a record's last k - short letters are left out; with `strand="both"` it is the mean of both strands, each without its last.
+    """
+    if short == k:
+        return table
+    codes = np.arange(4**k)
+    first = np.minimum(codes, complement_order(k)) if strand == "both" else codes
+    columns = np.searchsorted(distinct_kmers(k, strand), first).reshape(4**short, -1)[distinct_kmers(short, strand)]
+    found = np.zeros((len(table), len(columns)), dtype=np.float32)
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        for column in columns.T:
+            found[rows] += table[rows][:, column]
+    return found
 
 
 def kmer_counts(codes: np.ndarray, k: int) -> np.ndarray:

@@ -30,11 +30,13 @@ class Classifier(nn.Module):
 
     Attributes:
         BODY: the parts that `body` is made of, which pretraining trains and `train --init` takes.
+        LATER: tensors that the state of a network saved by an earlier genomix may lack.
         recompute: keep for the backward pass what goes into each stage (what stands before the blocks, each block, pooling) and compute the rest again
             there, of a Paramixer's factors every second one once more: the same gradients, less memory, more time. Off at first.
     """
 
     BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "blocks")
+    LATER: ClassVar[tuple[str, ...]] = ("composition.divisor",)
 
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
         super().__init__()

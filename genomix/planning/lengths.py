@@ -26,12 +26,14 @@ class Lengths:
     Attributes:
         rows: to show, one row each.
         training: of the records to train on; None where only lengths are known, and as many records of the longest as an update has are planned for.
+        records: how many the file or dataset has; None where only lengths are known.
         classes: of a dataset; else 2.
         strand, circular: of a dataset; else what preprocessing takes where nobody says otherwise.
     """
 
     rows: tuple[int, ...]
     training: np.ndarray | None = None
+    records: int | None = None
     classes: int = 2
     strand: Strand = "both"
     circular: bool = False
@@ -56,12 +58,13 @@ def read_lengths(words: Sequence[str]) -> Lengths:
         return Lengths(
             rows=_quantiles(dataset.lengths),
             training=dataset.lengths[train] if len(train) else dataset.lengths,
+            records=len(dataset),
             classes=max(2, len(dataset.classes)),
             strand=dataset.strand,
             circular=dataset.circular,
         )
     found = np.array([len(record.sequence) for record in open_records(words[0])], dtype=np.int64)
-    return Lengths(_quantiles(found), found)
+    return Lengths(_quantiles(found), found, len(found))
 
 
 def _quantiles(lengths: np.ndarray) -> tuple[int, ...]:

@@ -7,99 +7,58 @@ record gets the answer of a regression that was fitted without it and its relati
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from itertools import product
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from genomix.baselines import fitting, regularised
+from genomix.baselines import fitting
 from genomix.data.augment import Strand
 from genomix.data.balance import sampled
-from genomix.data.frequencies import complement_order, distinct_frequencies, distinct_kmers
+from genomix.data.frequencies import ROWS_AT_ONCE, complement_order, distinct_frequencies, distinct_kmers, shorter_frequencies
 from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.nn.classifier import Classifier
-from genomix.nn.composition import Composition, bounded, levelled
+from genomix.nn.composition import LEAST, Composition
+from genomix.train.composition_fit import Features, Fit, choose, fits, most_threads
 
 _log = logging.getLogger(__name__)
 
-STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
-"""scikit-learn's C: smaller is more regularised."""
-POWERS = (1.0, 0.5)
-"""Frequencies as they are, or their square roots, which even out the variances of rare and common k-mers; neither is better everywhere."""
+SHORTEST = 3
+"""Letters of the words that are tried beside the tokenizer's: of few or short records long words are too rare to learn from."""
 FOLDS = 5
-MOST_RECORDS = 6_000
-_ROWS_AT_ONCE = 1_024
-_MOST_THREADS = 4
-"""That fit at a time, each on copies of its own."""
+MOST_COMPARED, MOST_FITTED = 6_000, 20_000
+"""Training records on which forms and strengths are compared, many times each, and on which the regression is then fitted."""
 _COPIES = 3
 """Of the frequencies that are fitted on: in their form, standardised, and what scikit-learn makes of them."""
 _REMEMBERED = 36
 """Arrays of the size of the weights that the solver works with (L-BFGS with ten corrections)."""
+_ANSWERS = 4
+"""Arrays of the size of answers to the sample that a fit or what it is asked takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """What frequencies become before they are weighed.
+class _Words:
+    """The frequencies that the network has of a dataset's records: of its tokens, k-mers, and of the shorter words that these begin with."""
 
-    Args:
-        level: give every record's standardised features the same norm. A short record's frequencies are noisy, far from the mean in all directions, and
-            would be answered with a confidence that only its length has earned; where all records are alike long the norm carries a little knowledge.
-    """
+    dataset: Dataset
+    k: int
+    strand: Strand
 
-    power: float
-    level: bool
+    def shares(self, records: np.ndarray, short: int) -> np.ndarray:
+        return self.shorter(distinct_frequencies(self.dataset, records, self.k, self.strand), short)
 
+    def shorter(self, table: np.ndarray, short: int) -> np.ndarray:
+        return shorter_frequencies(table, self.k, short, self.strand)
 
-@dataclass(frozen=True, slots=True)
-class _Features:
-    """Frequencies in a form, standardised as some records' were."""
-
-    form: _Form
-    scaler: StandardScaler
-
-    @classmethod
-    def of(cls, form: _Form, shares: np.ndarray) -> "_Features":
-        return cls(form, StandardScaler().fit(shares**form.power))
-
-    def __call__(self, shares: np.ndarray) -> np.ndarray:
-        standardised = self.scaler.transform(shares**self.form.power)
-        return levelled(torch.from_numpy(standardised), standardised.shape[1]).numpy() if self.form.level else standardised
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    """Logistic regression on features."""
-
-    model: LogisticRegression | None
-    """None where the records were all of one class, `only`."""
-    only: int
-    classes: int
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        weight, bias = self.linear(features.shape[1])
-        return features @ weight + bias
-
-    def linear(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Weight [feature, class] and bias [class], float32; a class without records gets the lowest logit there is."""
-        weight = np.zeros((count, self.classes), dtype=np.float32)
-        bias = np.full(self.classes, -50.0, dtype=np.float32)
-        if self.model is None:
-            bias[self.only] = 0.0
-            return weight, bias
-        coefficients, intercept, known = self.model.coef_, self.model.intercept_, self.model.classes_
-        if len(known) == 2:  # one row then, the second class's margin over the first
-            coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-intercept[0], intercept[0]]) / 2
-        weight[:, known], bias[known] = coefficients.T, intercept
-        return weight, bias
+    def of_all_lengths(self, table: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Letters and frequencies, of the longest words first."""
+        for short in range(self.k, min(self.k, SHORTEST) - 1, -1):
+            yield short, self.shorter(table, short)
 
 
 def fit_composition(
@@ -107,10 +66,11 @@ def fit_composition(
 ) -> Tensor | None:
     """Fit the model's composition branch on the training records, and give what it should say of each of them while the rest is trained.
 
-    How strongly to regularise, and what to make of the frequencies, is decided by the log loss on training records left out (relatives stay together) and
-    on the validation split.
+    Words of how many letters are counted, what is made of their frequencies, and how strongly to regularise is decided by the log loss on training records
+    left out (relatives stay together) and on the validation split.
 
     Args:
+        k: letters of a token; no longer words are counted.
         weights: float64 [class], how much a record of each class counts.
 
     Returns:
@@ -120,67 +80,66 @@ def fit_composition(
     assert model.composition is not None
     rng = np.random.default_rng((seed, 2))
     family = np.unique(drawn_together(dataset, records), return_inverse=True)[1]
-    places = sampled(dataset.label_ids[records], MOST_RECORDS, rng, sure=FOLDS)
+    places = sampled(dataset.label_ids[records], MOST_FITTED, rng, sure=FOLDS)
     sample = records[places]
-    folds = _folds(dataset.label_ids[sample], family[places])
-    if folds is None:
+    compared = sampled(dataset.label_ids[sample], MOST_COMPARED, rng, sure=FOLDS)
+    folds, some = (_folds(dataset.label_ids[sample[each]], family[places[each]]) for each in (np.arange(len(sample)), compared))
+    if folds is None or some is None:
         _log.warning("no start from k-mer frequencies: fewer than two classes have several training records")
         return None
     _log.info("composition: fitting regressions on %d records of %d classes", len(sample), len(np.unique(dataset.label_ids[sample])))
-    partner = complement_order(k) if strand == "both" else np.arange(4**k)
-    columns = distinct_kmers(k, strand)
-    everything = np.arange(len(sample))
-    shares = partial(distinct_frequencies, dataset, k=k, strand=strand)
-    validation = rng.permutation(dataset.indices("validation"))[:MOST_RECORDS]
-    table = shares(np.concatenate([sample, validation]))
+    words, everything = _Words(dataset, k, strand), np.arange(len(sample))
+    validation = rng.permutation(dataset.indices("validation"))[:MOST_COMPARED]
+    table = words.shares(np.concatenate([sample, validation]), k)
     labels = dataset.label_ids[np.concatenate([sample, validation])]
-    parts = [*folds, (everything, len(sample) + np.arange(len(validation)))]
-    form, strength, logits = _choose(table, labels, parts, weights)
-    answers = np.zeros((len(dataset), len(weights)), dtype=np.float32)
-    answers[sample] = logits[everything]
+    parts = [*((compared[kept], compared[left_out]) for kept, left_out in some), (compared, len(sample) + np.arange(len(validation)))]
+    form, path = choose(words.of_all_lengths(table), labels, parts, weights)
+    table = words.shorter(table, form.k)
     rest = np.setdiff1d(np.arange(len(records)), places)
     out_of = _left_out_by(folds, family[places], family[rest])
-    with fitting():
-        for part, kept in enumerate([*(kept for kept, _ in folds), everything]):
-            unseen = records[rest[out_of == part]]
-            if len(unseen) == 0 and kept is not everything:
-                continue
-            features = _Features.of(form, table[kept])
-            [regression] = _fits(features(table[kept]), labels[kept], weights, (strength,))
-            answers[unseen] = _answers(regression, features, unseen, shares)
-    _fill(model.composition, features, regression, columns, partner)  # the last, of the whole sample
-    result = bounded(torch.from_numpy(answers))
-    chosen = result[torch.from_numpy(sample), torch.from_numpy(labels[everything])]
-    _log.info(
-        "composition: %d-mer frequencies%s%s, C = %g, log loss %.3f on training records left out",
-        k,
-        "" if form.power == 1 else ", square roots",
-        ", levelled" if form.level else "",
-        strength,
-        -float(chosen.mean()),
-    )
-    return result
+    answers = np.full((len(dataset), len(weights)), max(-np.log(len(weights)), LEAST), dtype=np.float32)
+
+    def answer(part: int) -> tuple[Features, Fit]:
+        kept, left_out = [*folds, (everything, everything[:0])][part]
+        features = Features.of(form, table[kept])
+        *_, fit = fits(features(table[kept]), labels[kept], weights, path)
+        known = left_out[np.isin(labels[left_out], labels[kept])]
+        if len(known):
+            answers[sample[known]] = fit.answers(features(table[known]))
+        unseen = records[rest[out_of == part]]
+        for start in range(0, len(unseen), ROWS_AT_ONCE):
+            some = unseen[start : start + ROWS_AT_ONCE]
+            answers[some] = fit.answers(features(words.shares(some, form.k)))
+        return features, fit
+
+    with ThreadPoolExecutor(most_threads()) as threads, fitting():
+        *_, (features, whole) = threads.map(answer, range(len(folds) + 1))
+    _fill(model.composition, features, whole, words)
+    said = answers[sample, dataset.label_ids[sample]]
+    _log.info("composition: %s, C = %g, log loss %.3f on training records left out", form, path[-1], -said.mean(dtype=np.float64))
+    return torch.from_numpy(answers)
 
 
-def _answers(fit: _Fit, features: _Features, records: np.ndarray, shares: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Logits [record, class], with the frequencies of few records in memory at a time."""
-    parts = [fit.logits(features(shares(records[start : start + _ROWS_AT_ONCE]))) for start in range(0, len(records), _ROWS_AT_ONCE)]
-    return np.concatenate(parts) if parts else np.zeros((0, fit.classes), dtype=np.float32)
+def composition_memory(records: int, k: int, *, strands: int, classes: int, answered: int) -> int:
+    """Bytes that `fit_composition` takes for a while at most, about: the answers to all records; the frequencies of a sample and of as many validation
+    records, of these in their form too; and in each thread copies of the sample's, or one copy and what the solver works with, or what some records are
+    counted in.
+
+    Args:
+        records: that are trained on.
+        answered: records of the dataset.
+    """
+    compared, fitted = (min(records, most) for most in (MOST_COMPARED, MOST_FITTED))
+    columns, rows = 4**k // strands, 1 if classes == 2 else classes
+    table, weights, of_classes = 4 * fitted * columns, 8 * columns * rows, 4 * fitted * classes
+    counting = 2 * 4 * 4**k * min(2 * fitted, ROWS_AT_ONCE)
+    thread = max(_COPIES * table, table + max(counting, _REMEMBERED * weights + _ANSWERS * of_classes))
+    return 4 * answered * classes + table + 2 * 4 * compared * columns + most_threads() * thread
 
 
-def composition_memory(records: int, k: int, *, strands: int, classes: int) -> int:
-    """Bytes that `fit_composition` takes for a while at most, about: the frequencies of a sample and of as many validation records; answers of all strengths to
-    them, and the best; and in each thread copies of the sample's, or one copy and what the solver remembers."""
-    sample, columns = min(records, MOST_RECORDS), 4**k // strands
-    table, weights = 4 * sample * columns, 8 * columns * (1 if classes == 2 else classes)
-    return 2 * table + 4 * 2 * sample * classes * (len(STRENGTHS) + 1) + _threads() * max(_COPIES * table, table + _REMEMBERED * weights)
-
-
-def _threads() -> int:
-    return min(_MOST_THREADS, torch.get_num_threads())
-
-
-def _fill(composition: Composition, features: _Features, whole: _Fit, columns: np.ndarray, partner: np.ndarray) -> None:
+def _fill(composition: Composition, features: Features, whole: Fit, words: _Words) -> None:
+    partner = complement_order(words.k) if words.strand == "both" else np.arange(4**words.k)
+    columns = distinct_kmers(features.form.k, words.strand)
     weight, bias = whole.linear(len(columns))
     of_all = np.zeros((len(partner), weight.shape[1]), dtype=np.float32)
     mean, rate = np.zeros(len(partner)), np.zeros(len(partner))  # a column that is left out comes to nothing
@@ -193,6 +152,7 @@ def _fill(composition: Composition, features: _Features, whole: _Fit, columns: n
         power=features.form.power,
         level=features.form.level,
         partner=torch.from_numpy(partner),
+        divisor=4 ** (words.k - features.form.k),
     )
 
 
@@ -224,45 +184,3 @@ def _left_out_by(folds: list[tuple[np.ndarray, np.ndarray]], of_sample: np.ndarr
     found = np.where(kept[-1], np.argmin(kept, axis=0), len(folds))
     found[kept.all(axis=0)] = -1
     return found[of_rest]
-
-
-def _choose(
-    shares: np.ndarray, labels: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
-) -> tuple[_Form, float, np.ndarray]:
-    """(form, C, logits [record, class]) of the lowest log loss, each record weighted by its class.
-
-    Args:
-        parts: (kept, left out) positions; the logits of a record are those of the part that leaves it out.
-    """
-    best: tuple[float, _Form, float, np.ndarray] | None = None
-    # Of a class that was left out whole nothing can be said: all are equal.
-    known = [left_out[np.isin(labels[left_out], labels[kept])] for kept, left_out in parts]
-    judged = [(kept, place) for (kept, _), place in zip(parts, known, strict=True) if len(place)]
-    with ThreadPoolExecutor(_threads()) as threads, fitting():
-        for form in [_Form(power, level) for power, level in product(POWERS, (False, True))]:
-
-            def answer(kept: np.ndarray, place: np.ndarray, form: _Form = form) -> list[np.ndarray]:
-                features = _Features.of(form, shares[kept])
-                unseen = features(shares[place])
-                return [fit.logits(unseen) for fit in _fits(features(shares[kept]), labels[kept], weights, STRENGTHS)]
-
-            logits = np.zeros((len(STRENGTHS), len(labels), len(weights)), dtype=np.float32)
-            for (_, place), found in zip(judged, threads.map(answer, *zip(*judged, strict=True)), strict=True):
-                logits[:, place] = found
-            for strength, answers in zip(STRENGTHS, logits, strict=True):
-                said = bounded(torch.from_numpy(answers))[torch.arange(len(labels)), torch.from_numpy(labels)]
-                loss = -float(said.double().numpy() @ weights[labels])
-                if best is None or loss < best[0]:
-                    best = loss, form, strength, answers.copy()
-    assert best is not None
-    return best[1:]
-
-
-def _fits(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strengths: tuple[float, ...]) -> Iterator[_Fit]:
-    """A fit for each strength, from the smallest."""
-    known = np.unique(labels)
-    if len(known) < 2:
-        yield from [_Fit(None, int(known[0]), len(weights))] * len(strengths)
-        return
-    for model in regularised(features, labels, strengths, weights[labels]):
-        yield _Fit(model, int(known[0]), len(weights))
