@@ -36,7 +36,7 @@ from genomix.report.predictions import write_predictions
 from genomix.scorer import PredictSettings, build_scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import loop, run
-from genomix.train.checkpoint import load_newest, save_checkpoint
+from genomix.train.checkpoint import load_newest, read_checked, save_checkpoint, write_checked
 from genomix.train.composition import fit_composition
 from genomix.train.history import read_history
 from genomix.train.optim import averaged, build_optimizer, build_schedule
@@ -317,6 +317,25 @@ def test_what_the_run_began_with_is_fitted_once_and_again_only_where_it_is_damag
 
 def test_a_run_that_is_done_resumes_to_the_same_model(run_folder, dataset, tmp_path):
     folder = shutil.copytree(run_folder, tmp_path / "run")
+    train(dataset, TOKENIZER, MODEL, TRAINING, folder, resume=True)
+    assert_same_weights(weights(folder), weights(run_folder))
+
+
+def test_a_run_of_an_earlier_genomix_goes_on(run_folder, dataset, tmp_path):
+    """When its network did not know yet of words shorter than a token."""
+
+    def without(state):
+        return {
+            name: without(each) if isinstance(each, dict) else each for name, each in state.items() if not str(name).endswith("divisor")
+        }
+
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    (folder / "checkpoints" / "step-00000040.pt").unlink()
+    for path in (folder / "checkpoints").iterdir():
+        state = read_checked(path)
+        assert "divisor" in str(state)
+        write_checked(path, without(state))
+        assert "divisor" not in str(read_checked(path))
     train(dataset, TOKENIZER, MODEL, TRAINING, folder, resume=True)
     assert_same_weights(weights(folder), weights(run_folder))
 
