@@ -29,7 +29,8 @@ from genomix.outputs import atomic_folder
 from genomix.tokenizers import Tokenizer, TokenizerSettings, build_tokenizer
 
 FORMAT = "genomix-model"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 since composition may count shorter words than tokens; models of 1 are read."""
 PRETRAINED = "pretrained"
 """The `kind` in `model.json` of a network without classes; a classifier has none."""
 

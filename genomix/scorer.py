@@ -209,9 +209,10 @@ class Scorer:
         return None
 
     def _shortage(self, tokens: int, said: str) -> OutOfMemory:
-        assert isinstance(self.network, Classifier), "what is trained and loaded"
+        network = self.network.network if isinstance(self.network, CompositionAlone) else self.network
+        assert isinstance(network, Classifier), "what is trained and loaded"
         device = next(self.network.parameters()).device
-        fits = longest_prediction(self.network.settings, self.tokenizer.vocabulary, device)
+        fits = longest_prediction(network.settings, self.tokenizer.vocabulary, device)
         return shortage("prediction", tokens, said, fits=fits)
 
     def _run(self, windows: Sequence[Window]) -> tuple[np.ndarray, np.ndarray]:

@@ -212,7 +212,7 @@ def test_levelling_is_chosen_where_length_would_pass_for_confidence():
     counts = np.stack([rng.multinomial(int(10 ** rng.uniform(1.7, 5)), chances[label] / chances[label].sum()) for label in labels])
     shares = (counts / counts.sum(1, keepdims=True)).astype(np.float32)
     parts = [(np.flatnonzero(np.arange(240) % 5 != fold), np.flatnonzero(np.arange(240) % 5 == fold)) for fold in range(5)]
-    form, path = choose([(3, shares)], labels, parts, np.ones(2))
+    form, path = choose([(3, shares)], labels, parts, np.ones(2), np.arange(240))
     assert form.level
     assert path[-1] < 1
 

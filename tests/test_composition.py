@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from small_data import MODEL, random_sequence, small_dataset, write_fasta
 
 from genomix.bundle import new_model
-from genomix.data.batches import PADDING
-from genomix.data.frequencies import complement_order
+from genomix.data.batches import PADDING, tokenize
+from genomix.data.frequencies import complement_order, kmer_frequencies
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
 from genomix.nn.composition import LEAST, Composition
@@ -95,7 +95,43 @@ def table_of(rng, chances, letters, records):
 def chosen(tables, classes, records):
     labels = np.arange(classes).repeat(records)
     fold = np.arange(len(labels)) % 4
-    return choose(tables, labels, [(np.flatnonzero(fold != left), np.flatnonzero(fold == left)) for left in range(4)], np.ones(classes))[0]
+    parts = [(np.flatnonzero(fold != left), np.flatnonzero(fold == left)) for left in range(4)]
+    return choose(tables, labels, parts, np.ones(classes), np.arange(len(labels)))[0]
+
+
+def test_relatives_count_as_one_where_words_are_compared():
+    """What forty families of fifty equal records gain by chance is no fifty times surer than what forty records do."""
+    rng = np.random.default_rng(0)
+
+    def gain(losses, families):
+        return composition_fit._gain(_tried(np.zeros_like(losses)), _tried(losses), families)
+
+    losses = rng.normal(size=40)
+    alone = gain(losses, np.arange(40))
+    assert alone == pytest.approx(-losses.mean() / losses.std() * 40**0.5)
+    assert gain(losses.repeat(50), np.arange(40).repeat(50)) == pytest.approx(alone)
+    assert abs(gain(losses.repeat(50), np.arange(2_000))) > 5 * abs(alone)
+    assert gain(losses, np.zeros(40, int)) == 0
+
+
+def _tried(losses):
+    return composition_fit._Tried(Form(3, 1.0, level=False), (1.0,), losses)
+
+
+def test_a_ring_is_counted_across_its_joint_as_the_network_does(tmp_path):
+    rng = random.Random(1)
+    sources = []
+    for gc in (0.35, 0.65):
+        texts = {f"{gc}-{i}": random_sequence(rng, rng.randint(20, 60), gc=gc) for i in range(20)}
+        sources.append(f"c{gc}={write_fasta(tmp_path / f'{gc}.fa', texts)}")
+    settings = PreprocessSettings(split=SplitSettings(method="stratified"), circular=True)
+    rings = preprocess(sources, settings, tmp_path / "dataset")
+    kmers, records = build_tokenizer(TOKENIZER), np.arange(len(rings))
+    found = kmer_frequencies(rings, records, K, "forward")
+    for index, row in zip(records, found, strict=True):
+        tokens = tokenize(np.asarray(rings.codes(int(index))), kmers, circular=True)
+        assert len(tokens) == rings.lengths[index]
+        assert np.allclose(row, np.bincount(tokens, minlength=4**K) / len(tokens))
 
 
 def test_shorter_words_are_taken_where_records_are_few_and_short():
@@ -204,9 +240,10 @@ def test_a_record_is_answered_by_the_fit_that_was_judged(dataset, monkeypatch):
 def test_forms_are_compared_on_fewer_records_than_the_regression_is_fitted_on(dataset, monkeypatch):
     seen = []
 
-    def watched(tables, labels, parts, weights):
+    def watched(tables, labels, parts, weights, families):
+        assert len(families) == len(labels)
         seen.extend(parts)
-        choose(tables, labels, parts, weights)
+        choose(tables, labels, parts, weights, families)
         return Form(4, 0.5, level=False), (0.1,)
 
     monkeypatch.setattr(composition, "choose", watched)

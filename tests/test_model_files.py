@@ -78,7 +78,7 @@ def test_an_existing_folder_is_kept(bundle, folder):
         (lambda f: (f / "model.json").write_text("{"), DataError, "not JSON"),
         (lambda f: (f / "model.json").write_text('{"architectures": ["BertModel"]}'), DataError, "a model of another program"),
         (lambda f: (f / "model.json").write_text("[1]"), DataError, "a model of another program"),
-        (lambda f: rewrite(f, schema_version=2), DataError, "schema version 2, and this genomix reads up to 1"),
+        (lambda f: rewrite(f, schema_version=3), DataError, "schema version 3, and this genomix reads up to 2"),
         (lambda f: rewrite(f, classes=["a", "b", "c"]), DataError, "changed after the model was written"),
         (lambda f: (f / "model.safetensors").unlink(), InputMissing, "weights are missing"),
         (lambda f: (f / "model.safetensors").write_bytes(b"x"), DataError, "not those that model.json was written with"),

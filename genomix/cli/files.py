@@ -66,7 +66,7 @@ def require_sequences(model: str, sequences: list[str]) -> None:
     from genomix.formats import require_readable
 
     for place, name in enumerate(sequences):
-        if name in sequences[:place]:
+        if any(Path(name) == Path(other) for other in sequences[:place]):
             raise UsageError(f"{name} is given twice")
         if (model_folder(name) / "model.json").is_file():
             raise InputMissing("a model, expected sequence files", where=name, hint="the model comes first, then the files")

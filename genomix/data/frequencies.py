@@ -21,7 +21,10 @@ def kmer_frequencies(dataset: Dataset, indices: np.ndarray, k: int, strand: Stra
     """
     table = np.empty((len(indices), 4**k), dtype=np.float32)
     for row, index in zip(table, indices, strict=True):
-        counts = kmer_counts(dataset.codes(int(index)), k)
+        codes = dataset.codes(int(index))
+        if dataset.circular and len(codes) >= k:  # as the network's tokens go across the joint
+            codes = np.concatenate([codes, codes[: k - 1]])
+        counts = kmer_counts(codes, k)
         row[:] = counts / max(1, counts.sum())
     if strand == "both":
         table += table[:, complement_order(k)]

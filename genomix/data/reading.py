@@ -109,7 +109,8 @@ def _checked(table: RecordTable, dropped: dict[int, Refusal], rejected: Rejected
     if joined := made_of_others(left):
         named = listed([f"{label!r} ({left[label]:,} record{'s' * (left[label] != 1)})" for label in joined], _NAMED)
         _log.warning(
-            "classes whose names are made of other classes' names: %s; a record has one label, and these are classes of their own", named
+            "classes whose names are made of other classes' names: %s; were several labels meant? A record has one, and these are classes of their own",
+            named,
         )
     small = {table.labels[number] for number, (reason, _) in dropped.items() if reason == "small_class"}
     for label in sorted(labels - left.keys() - small - {""}):

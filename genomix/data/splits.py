@@ -251,7 +251,7 @@ def _require_records(labels: np.ndarray, classes: Sequence[str], splits: int) ->
     if not others:
         raise DataError(
             f"class {name!r} has {count} record{'s' * (count > 1)}, {expected}",
-            hint=f"give more records of it (of equal ones the first counts), or {_leave_out('it', splits)}",
+            hint=f"give more records of it (identical ones count once), or {_leave_out('it', splits)}",
         )
     named = listed([f"{name!r} ({count})" for name, count in small], _NAMED)
     raise DataError(

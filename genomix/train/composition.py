@@ -90,10 +90,11 @@ def fit_composition(
     _log.info("composition: fitting regressions on %d records of %d classes", len(sample), len(np.unique(dataset.label_ids[sample])))
     words, everything = _Words(dataset, k, strand), np.arange(len(sample))
     validation = rng.permutation(dataset.indices("validation"))[:MOST_COMPARED]
-    table = words.shares(np.concatenate([sample, validation]), k)
-    labels = dataset.label_ids[np.concatenate([sample, validation])]
+    both = np.concatenate([sample, validation])
+    labels = dataset.label_ids[both]
     parts = [*((compared[kept], compared[left_out]) for kept, left_out in some), (compared, len(sample) + np.arange(len(validation)))]
-    form, path = choose(words.of_all_lengths(table), labels, parts, weights)
+    table = words.shares(both, k)
+    form, path = choose(words.of_all_lengths(table), labels, parts, weights, drawn_together(dataset, both))
     table = words.shorter(table, form.k)
     rest = np.setdiff1d(np.arange(len(records)), places)
     out_of = _left_out_by(folds, family[places], family[rest])
@@ -107,6 +108,7 @@ def fit_composition(
         if len(known):
             answers[sample[known]] = fit.answers(features(table[known]))
         unseen = records[rest[out_of == part]]
+        unseen = unseen[np.isin(dataset.label_ids[unseen], labels[kept])]
         for start in range(0, len(unseen), ROWS_AT_ONCE):
             some = unseen[start : start + ROWS_AT_ONCE]
             answers[some] = fit.answers(features(words.shares(some, form.k)))

@@ -99,15 +99,20 @@ def fits(features: np.ndarray, labels: np.ndarray, weights: np.ndarray, strength
 
 
 def choose(
-    tables: Iterable[tuple[int, np.ndarray]], labels: np.ndarray, parts: list[tuple[np.ndarray, np.ndarray]], weights: np.ndarray
+    tables: Iterable[tuple[int, np.ndarray]],
+    labels: np.ndarray,
+    parts: list[tuple[np.ndarray, np.ndarray]],
+    weights: np.ndarray,
+    families: np.ndarray,
 ) -> tuple[Form, tuple[float, ...]]:
     """Form and C of the lowest log loss, each record weighted by its class; before that C those from which a fit came to it, as fits end before they are exact.
 
-    Shorter words are taken only where that gains more than chance among the records, and no still shorter ones are tried where it loses more than that.
+    Shorter words are taken only where that gains more than one standard error among the families, and no still shorter ones are tried where it loses more.
 
     Args:
         tables: k and the frequencies [record, k-mer], one after the other, from the longest words.
         parts: (kept, left out) positions; a record is answered by the part that leaves it out.
+        families: int [record]; records of one number are relatives, which err together.
     """
     # Of a class that was left out whole nothing can be said: all are equal.
     known = [left_out[np.isin(labels[left_out], labels[kept])] for kept, left_out in parts]
@@ -117,7 +122,7 @@ def choose(
         comparison = _Comparison(labels, judged, weights, threads)
         for k, shares in tables:
             found = comparison.best(k, shares)
-            gain = np.inf if best is None else _gain(best, found)
+            gain = np.inf if best is None else _gain(best, found, families[np.concatenate([place for _, place in judged])])
             if gain > 1:
                 best = found
             elif gain < -1:
@@ -140,10 +145,14 @@ class _Tried:
     losses: np.ndarray
 
 
-def _gain(old: _Tried, new: _Tried) -> float:
-    """How much lower the loss is, in standard errors."""
-    gains = old.losses - new.losses
-    return float(gains.mean() / max(gains.std() / len(gains) ** 0.5, 1e-12))
+def _gain(old: _Tried, new: _Tried, families: np.ndarray) -> float:
+    """How much lower the loss is, in standard errors of a sum over families; 0 where there is one family alone."""
+    gains, families = old.losses - new.losses, np.unique(families, return_inverse=True)[1]
+    sums, sizes = np.bincount(families, gains), np.bincount(families)
+    if len(sizes) < 2:
+        return 0.0
+    error = np.linalg.norm(sums - sizes * gains.mean())
+    return float(gains.sum() / max(error, 1e-12))
 
 
 @dataclass(slots=True)

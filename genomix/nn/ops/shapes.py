@@ -29,7 +29,7 @@ def check_factors(
     offsets: Sequence[tuple[int, ...]],
     heads: int,
 ) -> None:
-    """Whether these belong together, see `genomix.nn.ops.chain.factors`.
+    """Whether these belong together, see `genomix.nn.ops.chain.factors`. What the lengths are is not looked at, as a GPU would be waited for: mixers do.
 
     Raises:
         ValueError: they don't.
