@@ -403,14 +403,15 @@ def test_records_that_will_not_be_seen_are_warned_of(dataset, tmp_path, caplog):
     assert f"only about 16 of {len(dataset.indices('train'))} training records will be seen, 8 an update" in caplog.text
 
 
-def test_a_run_in_which_nothing_was_learnt_says_so(dataset, tmp_path, caplog, monkeypatch):
-    rising = itertools.count(1)
-    monkeypatch.setattr(run, "_read_split", lambda *_: {"loss": float(next(rising)), "accuracy": 0.5, "macro_f1": 0.5})
+@pytest.mark.parametrize("fall", [-1.0, 1e-4], ids=["risen", "fallen by nothing that anybody would notice"])
+def test_a_run_in_which_nothing_was_learnt_says_so(dataset, tmp_path, caplog, monkeypatch, fall):
+    losses = itertools.chain([1.0], itertools.repeat(1.0 - fall))
+    monkeypatch.setattr(run, "_read_split", lambda *_: {"loss": next(losses), "accuracy": 0.5, "macro_f1": 0.5})
     settings = TRAINING.model_copy(update={"steps": 3})
     result = train(dataset, TOKENIZER, MODEL.model_copy(update={"composition": True}), settings, tmp_path / "run")
     assert result.provenance["training"]["best_step"] == 0
     assert (
-        "no update lowered the validation loss: the weights kept are those that training began with, a regression on k-mer frequencies"
+        "no update lowered the validation loss noticeably: the weights kept are those that training began with, a regression on k-mer frequencies"
         in caplog.text
     )
     assert "what training began with: a logistic regression on k-mer frequencies." in (tmp_path / "run" / "model" / "README.md").read_text()

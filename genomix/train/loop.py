@@ -62,7 +62,7 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
         if validate is not None and progress.step and progress.best_step == 0:
             start = ", a regression on k-mer frequencies" if training.composition is not None else ""
-            _log.warning("no update lowered the validation loss: the weights kept are those that training began with%s", start)
+            _log.warning("no update lowered the validation loss noticeably: the weights kept are those that training began with%s", start)
         if validate is None:
             training.best, progress.best_step = _weights(training.average.module), progress.step
         save(training)
@@ -174,7 +174,8 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
     loss = figures["loss"]
     mean = loss if progress.last_loss is None else (progress.last_loss + loss) / 2
     progress.last_loss, gain = loss, progress.best_mean - mean
-    better = gain > 0
+    # Updates cost what the start knew: a gain that nobody would notice is no reason to take them.
+    better = gain > (NOTICEABLE if progress.best_step == 0 and progress.validated > 0 else 0)
     if better:
         progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
         training.best = _weights(training.average.module)
