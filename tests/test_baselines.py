@@ -32,6 +32,7 @@ class InMemory:
     splits: np.ndarray
     classes: tuple[str, ...]
     folder: Path = Path("nowhere")
+    circular: bool = False
     read: set[int] = field(default_factory=set)
 
     def codes(self, index):

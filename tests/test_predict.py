@@ -391,7 +391,7 @@ def test_stdout_carries_the_table_and_stderr_the_talk(model_folder, tmp_path, ca
     assert main(["predict", model_folder, str(tmp_path / "x.fa"), "--set", "predict.threshold=0.1"]) == 0
     out, err = capsys.readouterr()
     assert [line.split("\t")[0] for line in out.splitlines()] == ["id", "a"]
-    assert err == "1 records: 1 classified\n"
+    assert err == "1 record: 1 classified\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--shard", "1/1"]])

@@ -583,7 +583,7 @@ def test_a_body_goes_into_a_network_for_other_lengths(pretrained, caplog):
 
 def test_a_trained_model_gives_its_body_and_keeps_its_head(tmp_path):
     dataset = small_dataset(tmp_path)
-    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 3, "validations": 20}), tmp_path / "first")
+    train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 40, "validations": 20}), tmp_path / "first")
     settings = TRAINING.model_copy(update={"steps": 1, "learning_rate": 1e-12, "init": str(tmp_path / "first")})
     train(dataset, TOKENIZER, MODEL, settings, tmp_path / "second")
     first, second = (load_bundle(tmp_path / name).model.state_dict() for name in ("first", "second"))

@@ -122,7 +122,7 @@ def test_several_seeds_on_one_dataset(tmp_path):
     command = ["train", str(dataset.folder), "--preset", "tiny", "--set", "train.steps=1", "--set", "train.embedding_start=random"]
     for seed in ("1", "2"):
         assert main([*command, "-o", str(tmp_path / seed), "--seed", seed, "--strand", "forward"]) == 0
-    assert not torch.equal(weights(tmp_path / "1")["head.2.weight"], weights(tmp_path / "2")["head.2.weight"])
+    assert not torch.equal(weights(tmp_path / "1")["embedding.weight"], weights(tmp_path / "2")["embedding.weight"])
 
 
 @pytest.mark.parametrize("words", [[], "same"], ids=["with nothing repeated", "with the same command"])

@@ -66,9 +66,9 @@ def explain(
     output = named(output)
     require_sequences(model, sequences)
     require_plain(Path(output))
-    form = form or form_meant(output, Track, {"bg": Track.bedgraph})
     if output != "-":
         require_free_and_apart(Path(output), model, [*sequences, *read_too(config)], force=force)
+    form = form or form_meant(output, Track, {"bg": Track.bedgraph})
     bundle = load_bundle(model, device=device.value)
     explanations = explain_records(bundle, new_records(bundle, sequences), settings, label=label, strand=strand.value if strand else None)
     counts = write_explanations(explanations, output, form=form.value)

@@ -75,10 +75,10 @@ def predict(
     require_sequences(model, sequences)
     require_plain(Path(output))
     _require_beside(Path(output), split_fasta)
-    form = form or form_meant(output, Form)
     for place in ([] if output == "-" else [Path(output)]) + ([split_fasta] if split_fasta else []):
         # A share looks itself whether the output is its own.
         require_free_and_apart(place, model, [*sequences, *read_too(prior, config)], force=force or share is not None)
+    form = form or form_meant(output, Form)
     bundle = load_bundle(model, device=device.value)
     balance = read_prior(prior, bundle.classes) if prior is not None else None
     if share is not None:
