@@ -34,7 +34,7 @@ SCHEMA_VERSION = 2
 PRETRAINED = "pretrained"
 """The `kind` in `model.json` of a network without classes; a classifier has none."""
 
-_WEIGHTS, _DESCRIPTION, _CARD, _NOVELTY = "model.safetensors", "model.json", "README.md", "novelty.safetensors"
+_WEIGHTS, DESCRIPTION_FILE, _CARD, _NOVELTY = "model.safetensors", "model.json", "README.md", "novelty.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,13 @@ def write_model(
     force: bool = False,
 ) -> None:
     """Write a model folder as `save_bundle` does; format, versions and checksums are added to the description."""
-    with atomic_folder(folder, marker=_DESCRIPTION, force=force) as temporary:
+    with atomic_folder(folder, marker=DESCRIPTION_FILE, force=force) as temporary:
         (temporary / _WEIGHTS).write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}))
         if novelty is not None:
             (temporary / _NOVELTY).write_bytes(save({name: torch.from_numpy(part) for name, part in novelty.arrays().items()}))
             description = description | {"novelty": _file(temporary / _NOVELTY)}
         description = _signed(description, temporary / _WEIGHTS)
-        (temporary / _DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (temporary / _CARD).write_text(model_card(description), encoding="utf-8")
 
 
@@ -127,7 +127,7 @@ def load_bundle(folder: str | Path, *, device: str = "cpu") -> Bundle:
         confidence = Confidence.model_validate(stored) if stored else None
         novelty = _read_novelty(folder, description)
     except (KeyError, TypeError, ValidationError) as error:
-        raise DataError("not a complete description of a model", where=str(folder / _DESCRIPTION), hint=_TRAIN_AGAIN) from error
+        raise DataError("not a complete description of a model", where=str(folder / DESCRIPTION_FILE), hint=_TRAIN_AGAIN) from error
     model = new_model(settings, tokenizer, len(classes))
     _require_same_tensors(model, weights, folder)
     model.load_state_dict(weights)
@@ -146,14 +146,14 @@ def read_description(folder: Path) -> dict[str, Any]:
         InputMissing: there is none.
         DataError: it is another program's, of a newer schema, or was changed.
     """
-    path = folder / _DESCRIPTION
+    path = folder / DESCRIPTION_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         near = folder.parent
         hint = (
             f"name the folder: {near}"
-            if (near / _DESCRIPTION).is_file()
+            if (near / DESCRIPTION_FILE).is_file()
             else "genomix train writes one to RUN/model; the model comes first"
         )
         raise InputMissing("no model here: a model is a folder with model.json in it", where=str(folder), hint=hint) from error
@@ -193,7 +193,7 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
     """
     if not folder.is_dir():
         raise InputMissing("no such folder", where=str(folder))
-    for path in sorted(folder.rglob(_DESCRIPTION)):
+    for path in sorted(folder.rglob(DESCRIPTION_FILE)):
         try:
             description = read_description(path.parent)
         except (DataError, InputMissing) as error:
@@ -210,7 +210,7 @@ def find_models(folder: Path) -> Iterator[tuple[Path, str]]:
 def model_folder(path: str | Path) -> Path:
     """The folder itself, or the model inside a run folder."""
     path = Path(path)
-    if not (path / _DESCRIPTION).exists() and (path / "model" / _DESCRIPTION).exists():
+    if not (path / DESCRIPTION_FILE).exists() and (path / "model" / DESCRIPTION_FILE).exists():
         return path / "model"
     return path
 

@@ -8,6 +8,7 @@ from small_data import random_sequence, write_fasta
 
 from genomix.cli.main import main
 from genomix.data.label_text import made_of_others
+from genomix.errors import SettingsError
 from genomix.train.devices import launch
 from genomix.train.settings import TrainSettings
 
@@ -110,9 +111,9 @@ def test_too_few_that_stay_together(capsys, tmp_path, split, hint):
     assert f"hint: {hint}" in said
 
 
-def test_more_processes_than_an_update_has_records_are_not_started(capsys, tmp_path, fasta, monkeypatch):
+def test_more_processes_than_an_update_has_records_are_not_started(monkeypatch):
     monkeypatch.setattr("lightning_fabric.Fabric.launch", lambda *_: pytest.fail("processes were started"))
-    with pytest.raises(Exception, match="an update's records are too few for 2,000 processes"):
+    with pytest.raises(SettingsError, match="an update's records are too few for 2,000 processes"):
         launch(TrainSettings(device="cpu", devices=2_000))
 
 

@@ -36,7 +36,7 @@ def form_meant(output: str, forms: type[FormT], others: Mapping[str, FormT] = Ma
     from genomix.errors import UsageError
 
     ending = Path(output).suffix.lower().removeprefix(".")
-    if ending in _OTHER_FORMS and ending not in {*forms, *others}:
+    if ending in _OTHER_FORMS:
         raise UsageError(
             f"{output}: results are written as {', '.join(forms)}, not as .{ending}",
             hint=f"another ending, such as {Path(output).with_suffix('.tsv')}, or --format says which",
@@ -60,7 +60,7 @@ def require_free_and_apart(output: Path, model: str, others: Iterable[str], *, f
 
 def require_sequences(model: str, sequences: list[str]) -> None:
     """Raises InputMissing where an input can't be read, or is a model or dataset folder; UsageError where it is given twice."""
-    from genomix.bundle import model_folder
+    from genomix.bundle import DESCRIPTION_FILE, model_folder
     from genomix.data.store import INFO_FILE
     from genomix.errors import InputMissing, UsageError
     from genomix.formats import require_readable
@@ -68,7 +68,7 @@ def require_sequences(model: str, sequences: list[str]) -> None:
     for place, name in enumerate(sequences):
         if any(Path(name) == Path(other) for other in sequences[:place]):
             raise UsageError(f"{name} is given twice")
-        if (model_folder(name) / "model.json").is_file():
+        if (model_folder(name) / DESCRIPTION_FILE).is_file():
             raise InputMissing("a model, expected sequence files", where=name, hint="the model comes first, then the files")
         if (Path(name) / INFO_FILE).is_file():
             raise InputMissing(

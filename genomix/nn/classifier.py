@@ -171,12 +171,8 @@ class CompositionAlone(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        tokens: Int[Tensor, "batch token"],
-        lengths: Int[Tensor, " batch"],  # noqa: ARG002 (what a scorer calls)
-        circular: Bool[Tensor, " batch"],  # noqa: ARG002
-    ) -> Float[Tensor, "batch class"]:
+    def forward(self, tokens: Int[Tensor, "batch token"], *_: Tensor) -> Float[Tensor, "batch class"]:
+        """What else a network is given, lengths and rings, the branch has no use for."""
         assert self.network.composition is not None
         said: Tensor = self.network.composition(tokens)
         return said

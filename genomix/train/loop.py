@@ -175,7 +175,7 @@ def _validate(training: Training, validate: Callable[[], dict[str, float]], hist
     mean = loss if progress.last_loss is None else (progress.last_loss + loss) / 2
     progress.last_loss, gain = loss, progress.best_mean - mean
     # Updates cost what the start knew: a gain that nobody would notice is no reason to take them.
-    better = gain > (NOTICEABLE if progress.best_step == 0 and progress.validated > 0 else 0)
+    better = gain > (NOTICEABLE if progress.best_step == 0 and progress.step else 0)
     if better:
         progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
         training.best = _weights(training.average.module)
