@@ -124,7 +124,7 @@ def _untrained(description: dict[str, Any]) -> str:
     if (description["training"] or {}).get("best_step") != 0:
         return ""
     start = ": a logistic regression on k-mer frequencies" if description["classes"] and description["architecture"]["composition"] else ""
-    return f"No update of the network lowered the validation loss, so it is what training began with{start}."
+    return f"No update of the network lowered the validation loss by more than chance may, so it is what training began with{start}."
 
 
 def _remarks(basis: dict[str, Any], accuracy: float) -> Iterator[str]:

@@ -8,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from small_data import MODEL, TOKENIZER, small_dataset
 
-from genomix.confidence.temperature import calibrated_log_loss
+from genomix.confidence.temperature import calibrated_log_losses
 from genomix.data.balance import sampled
 from genomix.data.batches import PADDING, collate, tokenize
 from genomix.data.frequencies import kmer_frequencies
@@ -322,8 +322,10 @@ def test_what_ranks_well_and_is_too_sure_is_judged_after_calibration():
     modest = np.tile([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2], [0.6, 0.4]], (100, 1))
     sure = modest**4 / (modest**4).sum(1, keepdims=True)
     assert -np.log(sure[np.arange(400), labels]).mean() > -np.log(modest[np.arange(400), labels]).mean()
-    assert calibrated_log_loss(labels, sure, weights) == pytest.approx(calibrated_log_loss(labels, modest, weights), rel=0.01)
-    assert calibrated_log_loss(labels, sure, np.tile([1.0, 1, 1, 0], 100)) < calibrated_log_loss(labels, sure, weights)
+    assert calibrated_log_losses(labels, sure, weights).sum() == pytest.approx(
+        calibrated_log_losses(labels, modest, weights).sum(), rel=0.01
+    )
+    assert calibrated_log_losses(labels, sure, np.tile([1.0, 1, 1, 0], 100)).sum() < calibrated_log_losses(labels, sure, weights).sum()
 
 
 def test_twenty_answers_by_heart_are_no_better_than_none():
@@ -333,4 +335,6 @@ def test_twenty_answers_by_heart_are_no_better_than_none():
     sure = rng.random(20) < 0.55
     answers = np.where((labels == 1) == sure, 0.999, 0.001)
     by_heart = np.stack([1 - answers, answers], axis=1)
-    assert calibrated_log_loss(labels, by_heart, np.ones(20)) > calibrated_log_loss(labels, np.full((20, 2), 0.5), np.ones(20))
+    assert (
+        calibrated_log_losses(labels, by_heart, np.ones(20)).sum() > calibrated_log_losses(labels, np.full((20, 2), 0.5), np.ones(20)).sum()
+    )

@@ -19,6 +19,7 @@ from genomix.data.splits import SplitSettings
 from genomix.nn.composition import LEAST, Composition
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train import composition, composition_fit
+from genomix.train.choice import errors_gained
 from genomix.train.composition import composition_memory, fit_composition
 from genomix.train.composition_fit import Form, choose
 
@@ -103,19 +104,12 @@ def test_relatives_count_as_one_where_words_are_compared():
     """What forty families of fifty equal records gain by chance is no fifty times surer than what forty records do."""
     rng = np.random.default_rng(0)
 
-    def gain(losses, families):
-        return composition_fit._gain(_tried(np.zeros_like(losses)), _tried(losses), families)
-
-    losses = rng.normal(size=40)
-    alone = gain(losses, np.arange(40))
-    assert alone == pytest.approx(-losses.mean() / losses.std() * 40**0.5)
-    assert gain(losses.repeat(50), np.arange(40).repeat(50)) == pytest.approx(alone)
-    assert abs(gain(losses.repeat(50), np.arange(2_000))) > 5 * abs(alone)
-    assert gain(losses, np.zeros(40, int)) == 0
-
-
-def _tried(losses):
-    return composition_fit._Tried(Form(3, 1.0, level=False), (1.0,), losses)
+    gains = rng.normal(size=40)
+    alone = errors_gained(gains, np.arange(40))
+    assert alone == pytest.approx(gains.mean() / gains.std() * 40**0.5)
+    assert errors_gained(gains.repeat(50), np.arange(40).repeat(50)) == pytest.approx(alone)
+    assert abs(errors_gained(gains.repeat(50), np.arange(2_000))) > 5 * abs(alone)
+    assert errors_gained(gains, np.zeros(40, int)) == 0
 
 
 def test_a_ring_is_counted_across_its_joint_as_the_network_does(tmp_path):

@@ -53,9 +53,9 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray, weights: np.n
     return float(np.exp(found.x))
 
 
-def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
-    """The log loss that calibration leaves, in nats: the lowest over a row of temperatures of the weighted mean, and of what the prior of `fit_temperature` says
-    against that temperature, shared out over the records.
+def calibrated_log_losses(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Each record's part of the log loss that calibration leaves, in nats, float64 [record]. Their sum is the lowest over a row of temperatures of the weighted
+    mean, and of what the prior of `fit_temperature` says against that temperature, shared out over the records by their weights.
 
     A network that has learnt a small set by heart is too sure of itself, and its plain log loss then hides that it decides better than before. Without the prior any network is as good as
     one that says nothing, at a temperature that it would not get.
@@ -65,14 +65,21 @@ def calibrated_log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: 
         probabilities: float64 [record, class].
         weights: float [record], how much each counts.
     """
-    loss = _loss_at(labels, probabilities, weights)
-    return min(map(loss, _TRIED)) * float(np.square(weights).sum() / weights.sum() ** 2)
+    shares, worth = weights / weights.sum(), float(weights.sum() ** 2 / np.square(weights).sum())
+    losses, loss = _losses_at(labels, probabilities), _loss_at(labels, probabilities, weights)
+    found = min(_TRIED, key=loss)
+    return shares * (losses(found) + _against(found) / worth)
 
 
 def _loss_at(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> Callable[[float], float]:
     """Minus the logarithm of the posterior density of a temperature: of as many records as the weights are worth."""
     losses, counts = _losses_at(labels, probabilities), weights * (weights.sum() / np.square(weights).sum())
-    return lambda temperature: float(np.log(temperature) ** 2 / (2 * _SPREAD**2) + losses(temperature) @ counts)
+    return lambda temperature: float(_against(temperature) + losses(temperature) @ counts)
+
+
+def _against(temperature: float) -> float:
+    """What the prior says against it, in nats."""
+    return float(np.log(temperature) ** 2 / (2 * _SPREAD**2))
 
 
 def _losses_at(labels: np.ndarray, probabilities: np.ndarray) -> Callable[[float], np.ndarray]:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from genomix.baselines import fitting, regularised
 from genomix.nn.composition import bounded, levelled
+from genomix.train.choice import errors_gained
 
 _log = logging.getLogger(__name__)
 
@@ -122,7 +123,8 @@ def choose(
         comparison = _Comparison(labels, judged, weights, threads)
         for k, shares in tables:
             found = comparison.best(k, shares)
-            gain = np.inf if best is None else _gain(best, found, families[np.concatenate([place for _, place in judged])])
+            place = np.concatenate([place for _, place in judged])
+            gain = np.inf if best is None else errors_gained(best.losses - found.losses, families[place])
             if gain > 1:
                 best = found
             elif gain < -1:
@@ -143,16 +145,6 @@ class _Tried:
     form: Form
     path: tuple[float, ...]
     losses: np.ndarray
-
-
-def _gain(old: _Tried, new: _Tried, families: np.ndarray) -> float:
-    """How much lower the loss is, in standard errors of a sum over families; 0 where there is one family alone."""
-    gains, families = old.losses - new.losses, np.unique(families, return_inverse=True)[1]
-    sums, sizes = np.bincount(families, gains), np.bincount(families)
-    if len(sizes) < 2:
-        return 0.0
-    error = np.linalg.norm(sums - sizes * gains.mean())
-    return float(gains.sum() / max(error, 1e-12))
 
 
 @dataclass(slots=True)

@@ -20,18 +20,19 @@ from genomix.data.batches import Batch, made_for
 from genomix.errors import Interrupted, SettingsError
 from genomix.processes import noticing_lost_processes
 from genomix.train import sharding
-from genomix.train.history import NOTICEABLE, History
+from genomix.train.choice import Reading, take
+from genomix.train.history import History
 from genomix.train.state import Training, save
 from genomix.train.stopping import StopRequested, StopRequests, stop_requests, told
 
 _log = logging.getLogger(__name__)
 
 
-def fit(training: Training, validate: Callable[[], dict[str, float]] | None, history: History) -> None:
+def fit(training: Training, validate: Callable[[], Reading] | None, history: History) -> None:
     """Train until the steps are done or validation stops improving; `training.best` then holds the weights to use.
 
     Args:
-        validate: reads the validation split and returns its figures, `loss` among them; None where there is none, and the last weights are the best.
+        validate: reads the validation split; None where there is none, and the last weights are the best.
 
     Raises:
         Interrupted: a signal asked one of the processes to stop; a checkpoint was written.
@@ -62,7 +63,9 @@ def fit(training: Training, validate: Callable[[], dict[str, float]] | None, his
             _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
         if validate is not None and progress.step and progress.best_step == 0:
             start = ", a regression on k-mer frequencies" if training.composition is not None else ""
-            _log.warning("no update lowered the validation loss noticeably: the weights kept are those that training began with%s", start)
+            _log.warning(
+                "no update lowered the validation loss beyond chance: the weights kept are those that training began with%s", start
+            )
         if validate is None:
             training.best, progress.best_step = _weights(training.average.module), progress.step
         save(training)
@@ -140,9 +143,7 @@ def _diverged(message: str) -> SettingsError:
     return SettingsError(message, hint="train into another folder with a lower train.learning_rate, or with train.precision fp32")
 
 
-def _validate_if_due(
-    training: Training, validate: Callable[[], dict[str, float]] | None, history: History, stop_requested: StopRequests
-) -> bool:
+def _validate_if_due(training: Training, validate: Callable[[], Reading] | None, history: History, stop_requested: StopRequests) -> bool:
     """Whether a process was asked to stop meanwhile. A validation that is broken off leaves everything as it was: it is due again."""
     if validate is None or not training.validation_due:
         return False
@@ -150,7 +151,7 @@ def _validate_if_due(
         _validate(training, validate, history)
         return told(training.processes, training.fabric.device, asked=stop_requested(), tokens=0)[0]
 
-    def read() -> dict[str, float]:
+    def read() -> Reading:
         with stop_requested.heeded_at_once():
             return validate()
 
@@ -161,29 +162,24 @@ def _validate_if_due(
     return stop_requested()
 
 
-def _validate(training: Training, validate: Callable[[], dict[str, float]], history: History) -> None:
+def _validate(training: Training, validate: Callable[[], Reading], history: History) -> None:
     progress = training.progress
     try:
-        figures = validate()
+        reading = validate()
     except FloatingPointError as error:
         raise _diverged(f"after step {progress.step}: {error}") from error
     learnt = _take_mean_loss(training)
     progress.validated = progress.step
     # Processors of different makes round differently: the first process decides for all, or one would stop and the others wait for it.
-    figures, learnt = training.processes.from_first(lambda: (figures, learnt))
-    loss = figures["loss"]
-    mean = loss if progress.last_loss is None else (progress.last_loss + loss) / 2
-    progress.last_loss, gain = loss, progress.best_mean - mean
-    # Updates cost what the start knew: a gain that nobody would notice is no reason to take them.
-    better = gain > (NOTICEABLE if progress.best_step == 0 and progress.step else 0)
+    reading, learnt = training.processes.from_first(lambda: (reading, learnt))
+    better, lower = take(progress, reading)
     if better:
-        progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
         training.best = _weights(training.average.module)
-    if gain > NOTICEABLE:
+    if lower:
         progress.waited = 0
     elif learnt:
         progress.waited += 1
-    history.validation(progress.step, progress.epoch, figures, best=better)
+    history.validation(progress.step, progress.epoch, reading.figures, best=better)
 
 
 def _take_mean_loss(training: Training) -> bool:

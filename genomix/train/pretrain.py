@@ -24,6 +24,7 @@ from genomix.nn.classifier import ModelSettings
 from genomix.nn.reconstruction import Reconstructor
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import read_body, require_fitting, save_body, start_body
+from genomix.train.choice import Reading
 from genomix.train.devices import launch, processes_of
 from genomix.train.guessing import Guesses, guess, word_frequencies
 from genomix.train.history import History
@@ -193,14 +194,14 @@ def _prepare(
     )
 
 
-def _validation(training: Training, trial: MaskedBatches, guesses: Guesses) -> Callable[[], dict[str, float]]:
+def _validation(training: Training, trial: MaskedBatches, guesses: Guesses) -> Callable[[], Reading]:
     """Reads the held-out records, always with the same bases hidden."""
 
-    def read() -> dict[str, float]:
+    def read() -> Reading:
         loss = guesses.per_word(_losses(training, trial))
         if not np.isfinite(loss):
             raise FloatingPointError("the network's scores are not finite")
-        return {"loss": loss}
+        return Reading({"loss": loss})
 
     return read
 

@@ -17,9 +17,10 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from genomix.bundle import Bundle, new_model, save_bundle
-from genomix.confidence.temperature import calibrated_log_loss
+from genomix.confidence.temperature import calibrated_log_losses
 from genomix.data.balance import class_weights
 from genomix.data.batches import TrainingBatches
+from genomix.data.related import drawn_together
 from genomix.data.store import Dataset
 from genomix.evaluate import evaluate, split_probabilities, write_metrics
 from genomix.evaluated import Evaluated, write_evaluated
@@ -29,6 +30,7 @@ from genomix.nn.reconstruction import Reconstructor
 from genomix.scorer import PredictSettings, Scorer
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import start_body
+from genomix.train.choice import Reading
 from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch, processes_of, require_records_for
@@ -100,7 +102,7 @@ def train(
         settings=_predicting(settings),
         processes=training.processes,
     )
-    validate = (lambda: _read_split(scorer, dataset, validation, weights)) if len(validation) else None
+    validate = partial(_read_split, scorer, dataset, validation, weights) if len(validation) else None
     begin_provenance(training, folder, dataset)
     with History(
         folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
@@ -233,14 +235,13 @@ def _predicting(settings: TrainSettings) -> PredictSettings:
     return PredictSettings(token_budget=settings.token_budget)
 
 
-def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """Figures of a split; the loss, after calibration, weighs records as training does."""
+def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray, weights: np.ndarray) -> Reading:
+    """Of a split; the loss, after calibration, weighs records as training does."""
     labels, probabilities = dataset.label_ids[indices], split_probabilities(scorer, dataset, indices)
-    figures = headline(labels, probabilities)
-    return {
-        "loss": calibrated_log_loss(labels, probabilities, weights[labels]),
-        **{name: figures[name] for name in ("accuracy", "macro_f1")},
-    }
+    figures, losses = headline(labels, probabilities), calibrated_log_losses(labels, probabilities, weights[labels])
+    told = {"loss": float(losses.sum()), **{name: figures[name] for name in ("accuracy", "macro_f1")}}
+    families = np.unique(drawn_together(dataset, indices), return_inverse=True)[1]
+    return Reading(told, torch.from_numpy(losses), torch.from_numpy(families))
 
 
 def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training: Training) -> None:

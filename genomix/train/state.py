@@ -36,12 +36,18 @@ class Progress:
     step: int = 0
     """Updates made so far."""
     best_loss: float = math.inf
-    """Validation loss of the weights to keep so far, those whose `best_mean` is lowest."""
+    """Validation loss of the weights to keep so far (see `choice.take`)."""
     best_mean: float = math.inf
     """Mean of their validation loss and the one before: with few validation records, one low loss among high ones is luck."""
     best_step: int = 0
+    lowest: float = math.inf
+    """Lowest such mean yet, of weights to keep or not."""
     last_loss: float | None = None
     """At the last validation."""
+    last_losses: Tensor | None = None
+    """Of each validation record then."""
+    start_losses: Tensor | None = None
+    """Of each validation record before the first update, where composition knows something already."""
     waited: int = 0
     """Validations since that mean fell noticeably, those left out at which the network had not yet learnt anything."""
     losses: float = 0.0

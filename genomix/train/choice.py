@@ -1,0 +1,78 @@
+"""Which of the networks that a run passes through is kept, by what the validation split says of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from genomix.train.history import NOTICEABLE
+from genomix.train.state import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the averaged network makes of the held-out records.
+
+    Args:
+        figures: for the log of the run; `loss` decides.
+        losses: float64 [record], of which `loss` is the sum; None where nothing is known before training that a network would have to beat.
+        families: int64 [record]; records of one number are relatives, which err together.
+    """
+
+    figures: dict[str, float]
+    losses: Tensor | None = None
+    families: Tensor | None = None
+
+
+def take(progress: Progress, reading: Reading) -> tuple[bool, bool]:
+    """Note a reading: whether its network is the one to keep so far, and whether the mean of its loss and the last one is noticeably the lowest yet.
+
+    What training began with gives way only to a network that is better by more than one standard error, records of a family counted as one: it was fitted without a
+    look at these records, and the best of many networks on a few dozen of them is better by luck.
+    """
+    loss = reading.figures["loss"]
+    mean, losses = _with_last(progress, reading)
+    lower, gain = progress.lowest - mean > NOTICEABLE, progress.best_mean - mean
+    better = gain > NOTICEABLE and _surely(progress, reading, losses) if _at_start(progress) else gain > 0
+    if better:
+        progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
+    if progress.step == 0:
+        progress.start_losses = reading.losses
+    progress.last_loss, progress.last_losses, progress.lowest = loss, reading.losses, min(progress.lowest, mean)
+    return better, lower
+
+
+def _with_last(progress: Progress, reading: Reading) -> tuple[float, Tensor | None]:
+    """Loss and records' losses, each the mean of this reading and the one before."""
+    loss, losses = reading.figures["loss"], reading.losses
+    if progress.last_loss is None:
+        return loss, losses
+    mean = (progress.last_loss + loss) / 2
+    return mean, None if losses is None or progress.last_losses is None else (progress.last_losses + losses) / 2
+
+
+def _at_start(progress: Progress) -> bool:
+    """Whether what training began with is still the best, and knew something."""
+    return progress.best_step == 0 and progress.step > 0 and progress.last_loss is not None
+
+
+def _surely(progress: Progress, reading: Reading, losses: Tensor | None) -> bool:
+    if progress.start_losses is None or losses is None or reading.families is None:
+        return True
+    families = reading.families.numpy()
+    return len(np.unique(families)) < 2 or errors_gained((progress.start_losses - losses).numpy(), families) > 1
+
+
+def errors_gained(gains: np.ndarray, families: np.ndarray) -> float:
+    """The sum of the records' gains in its standard errors, a family's gains being drawn together; 0 where there is one family alone.
+
+    Args:
+        gains: float [record].
+        families: [record], what tells them apart.
+    """
+    families = np.unique(families, return_inverse=True)[1]
+    sums, sizes = np.bincount(families, gains), np.bincount(families)
+    if len(sizes) < 2:
+        return 0.0
+    error = np.linalg.norm(sums - sizes * gains.mean())
+    return float(gains.sum() / max(error, 1e-12))
