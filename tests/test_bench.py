@@ -2,6 +2,7 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from genomix.bench import predict as bench_predict
 from genomix.bench import preprocess as bench_preprocess
 from genomix.bench.generated import compressed, write_fasta
 from genomix.bench.ops import OpsPlan, bench_ops
+from genomix.bench.steps import scaling
 from genomix.cli.main import main
 from genomix.devices import require_device
 from genomix.nn.mixers import Paramixer
@@ -72,7 +74,7 @@ def here(monkeypatch):
     def measured(task, *, tuned=True, seconds=None, **arguments):
         asked.append((task, tuned, arguments))
         module, function = ("genomix.bench.steps", children_tasks()[task])
-        if task == "published":
+        if task in {"published", "ours"}:
             arguments["length"] = 128
         if task == "step":
             arguments["length"] = min(arguments["length"], 128)
@@ -108,7 +110,8 @@ def test_a_difference_on_the_timed_input_gets_no_speed(monkeypatch, here):
     assert outcome.compared[-1]["error"] == 0.1
 
 
-def test_ops_measures_prints_and_writes(tmp_path, capsys, here):
+def test_ops_measures_prints_and_writes(tmp_path, capsys, here, monkeypatch):
+    monkeypatch.setattr(ops, "BASE", 64)
     file, picture = tmp_path / "ops.json", tmp_path / "ops.svg"
     words = ["-q", "bench", "ops", "--lengths", "64,128", "--operators", "paramixer-cdil,fft,dna", "--rounds", "1"]
     assert main([*words, "--part", "published", "--part", "lengths", "--json", str(file), "--plot", str(picture)]) == 0
@@ -123,7 +126,9 @@ def test_ops_measures_prints_and_writes(tmp_path, capsys, here):
     assert all(row["tokens_per_second"] > 0 and row["peak_extra_bytes"] >= 0 for row in found["lengths"])
     assert found["published"]["default_allocator"]["speed_kept"].keys() == {"train", "inference"}
     assert [tuned for task, tuned, _ in here if task == "published"] == [True, False]
-    assert {task: tuned for task, tuned, _ in here if task != "published"} == {"step": False, "speeds": True}
+    assert [tuned for task, tuned, _ in here if task == "ours"] == [True, False, False, True]
+    assert {task: tuned for task, tuned, _ in here if task not in {"published", "ours"}} == {"step": False, "speeds": True, "scaling": True}
+    assert [("part_of_base_speed" in row) for row in found["lengths"] if row["operator"] == "dna"] == [False, True]
     assert picture.read_text().startswith("<svg")
     assert (
         main(
@@ -201,7 +206,8 @@ def test_what_is_left_out_has_a_reason_and_no_figure(monkeypatch):
 def test_bars_come_from_the_figures_alone():
     rows = [
         {"operator": "dna", "length": 16_384, "tokens_per_second": 100.0},
-        {"operator": "dna", "length": 262_144, "tokens_per_second": 50.0},
+        {"operator": "dna", "length": 262_144, "tokens_per_second": 70.0, "part_of_base_speed": 0.5},
+        {"operator": "dna", "length": 1_048_576, "tokens_per_second": 40.0},
         {"operator": "paramixer-cdil", "length": 16_384, "tokens_per_second": 120.0},
         {"operator": "fft", "length": 16_384, "tokens_per_second": 150.0, "paramixer_speedup": 1.2},
         {"operator": "rotation", "length": 16_384, "tokens_per_second": 50.0},
@@ -210,6 +216,33 @@ def test_bars_come_from_the_figures_alone():
     found = bars.bars({"lengths": rows})
     assert [(bar["value"], bar["aim"], bar["met"]) for bar in found] == [(0.5, 0.6, False), (1.2, 1.3, False)]
     assert bars.bars({}) == []
+
+
+def test_lengths_are_timed_in_turn_by_position(monkeypatch):
+    """The shorter is repeated, so that both have as many positions."""
+    steps = []
+    monkeypatch.setattr("genomix.bench.operators.build", lambda _, length, **__: SimpleNamespace(train=lambda: steps.append(length)))
+    clock = iter(np.cumsum([0, 1, 0, 1] * 2).tolist())  # each side takes a second
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    found = scaling(operator="dna", lengths=[64, 256], rounds=1, device="cpu", dtype="float32")
+    assert steps == [64, 64, 64, 64, 256] * 2
+    assert found == {"per_position": [1 / 256, 1 / 256]}
+
+
+def test_longer_records_without_the_memory_for_all_lengths_get_no_part(monkeypatch, here):
+    measured = ops.measured
+
+    def stopped(task, **arguments):
+        if task == "scaling":
+            raise children.Stopped("the process was ended by signal 9")
+        return measured(task, **arguments)
+
+    monkeypatch.setattr(ops, "measured", stopped)
+    monkeypatch.setattr(ops, "BASE", 64)
+    said = []
+    rows = bench_ops(small(operators=("dna",)), progress=said.append).figures["lengths"]
+    assert all("part_of_base_speed" not in row for row in rows)
+    assert said[-1] == "no figure: the process was ended by signal 9"
 
 
 def test_a_plot_of_nothing_is_a_picture(tmp_path):

@@ -13,7 +13,9 @@ from genomix.bench.timing import peak_memory
 TASKS = {
     "step": ("genomix.bench.steps", "one_step"),
     "speeds": ("genomix.bench.steps", "speeds"),
+    "scaling": ("genomix.bench.steps", "scaling"),
     "published": ("genomix.bench.steps", "against_published"),
+    "ours": ("genomix.bench.steps", "ours_at_published"),
     "preset": ("genomix.bench.steps", "preset_step"),
     "command": (__name__, "command"),
 }

@@ -68,6 +68,30 @@ def speeds(*, chosen: Sequence[str], length: int, rounds: int, device: str, dtyp
     return in_turn({name: case.train for name, case in cases.items()}, rounds, wait=waiter(device))
 
 
+def scaling(*, operator: str, lengths: Sequence[int], rounds: int, device: str, dtype: str) -> dict[str, list[float]]:
+    """Median seconds a position of a training step at each length, one record; the short ones are repeated to the longest one's positions."""
+    cases = [operators.build(operator, length, device=device, dtype=dtype) for length in lengths]
+
+    def repeated(case: Case, length: int) -> Callable[[], None]:
+        def steps() -> None:
+            for _ in range(max(lengths) // length):
+                case.train()
+
+        return steps
+
+    sides = {str(number): repeated(*each) for number, each in enumerate(zip(cases, lengths, strict=True))}
+    seconds = in_turn(sides, rounds, wait=waiter(device))
+    return {"per_position": [seconds[str(number)] / (max(lengths) // length * length) for number, length in enumerate(lengths)]}
+
+
+def ours_at_published(*, rounds: int, device: str, dtype: str, length: int = DNA_LENGTH) -> dict[str, float]:
+    """Median seconds of our block alone on the published settings."""
+    case = operators.build("dna", length, batch=DNA_BATCH, device=device, dtype=dtype)
+    return {
+        kind: in_turn({kind: call}, rounds, wait=waiter(device))[kind] for kind, call in (("train", case.train), ("inference", case.infer))
+    }
+
+
 def against_published(*, rounds: int, device: str, dtype: str, length: int = DNA_LENGTH) -> dict[str, Any]:
     """Our block and the published formulation, with the same weights, on the published settings; and what this device can do: products, copies.
 
