@@ -77,6 +77,30 @@ def test_every_interval_is_a_slice(tmp_path, name, width, line_end, final):
     assert [sequence.decode() for _, sequence, _, _ in intervals(bed, genome)] == [contigs[c][start:end] for c, start, end in places]
 
 
+def test_intervals_around_the_borders_of_full_bgzip_blocks(tmp_path):
+    """Where a contig begins at one too. A full block is 65,536 bytes, one more than an offset within it can be."""
+    bases = random.Random(4)
+    first, *others = ("".join(bases.choices("ACGT", k=length)) for length in (64_445, 120_000, 9))
+    contigs = dict(zip("abc", (first, *others), strict=True))
+    text = genome_text(contigs, 60, "\n").encode()
+    assert text.index(b">b text\n") + 8 == 65_536
+    genome = written(tmp_path, bgzip(text, block=65_536), "full.fa.gz")
+    border = 131_072 - 65_536
+    inner = next(base for base in range(len(others[0])) if base + base // 60 >= border)
+    places = [("b", 0, end) for end in (1, 59, 60, 61, 120_000)]
+    places += [("b", start, end) for start in range(inner - 62, inner + 62) for end in (start + 1, start + 61, start + 40_000)]
+    bed = bed_file(tmp_path, "".join(f"{contig}\t{start}\t{end}\tx\n" for contig, start, end in places))
+    assert [sequence.decode() for _, sequence, _, _ in intervals(bed, genome)] == [contigs[c][start:end] for c, start, end in places]
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path):
+    """pyfaidx refuses them where it makes the index, and decodes them where samtools has made it."""
+    genome = written(tmp_path, b">c\nACG\xffACG\n", "genome.fa")
+    written(tmp_path, b"c\t7\t3\t7\t8\n", "genome.fa.fai")
+    with pytest.raises(DataError, match=r"line 1, in .*genome\.fa: found 'ÿ'"):
+        intervals(bed_file(tmp_path, "c\t1\t6\tx\n"), genome)
+
+
 def test_the_minus_strand_is_the_reverse_complement_of_the_plus_strand(tmp_path, genome):
     plus, minus = (intervals(bed_file(tmp_path, f"c1\t1\t22\tx\t0\t{strand}\n"), genome)[0][1] for strand in "+-")
     assert decode_bases(encode_bases(minus)) == decode_bases(reverse_complement(encode_bases(plus)))

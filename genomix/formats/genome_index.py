@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from genomix.errors import DataError
 
 if TYPE_CHECKING:
-    from pyfaidx import Faidx, IndexRecord
+    from pyfaidx import Faidx, Fasta, IndexRecord
 
 _Read = Callable[[int, int], bytes]
 """(place, size) -> as many of the genome's bytes as there are."""
@@ -36,6 +36,19 @@ def require_true(faidx: "Faidx", path: str, *, bgzipped: bool) -> None:
     for (name, entry), stop in zip(contigs, [*starts[1:], None], strict=True):
         if entry.rlen and not _is_even(read, entry, stop):
             raise unfit(f"the lines of {name!r} are of different lengths or end in a blank, or {path}.fai is of another file", path)
+
+
+def bases(genome: "Fasta", contig: str, start: int, end: int, path: str) -> str:
+    """What stands there, `start` counted from 0 and `end` not included."""
+    try:
+        return str(genome[contig][start:end])
+    except ValueError:
+        # Bytes that are no text; or a block of bgzip begins there, and pyfaidx goes to the end of the one before: 65,536 in full blocks, as Biopython writes them,
+        # and an offset has 16 bits.
+        faidx, entry = genome.faidx, genome.faidx.index[contig]
+        read = _bgzip_read(faidx, path) if hasattr(faidx, "gzi_index") else _plain_read(faidx)
+        first, last = (entry.offset + place // entry.lenc * entry.lenb + place % entry.lenc for place in (start, end - 1))
+        return read(first, last + 1 - first).translate(None, b"\r\n").decode("ascii", "surrogateescape")
 
 
 def unfit(why: str, path: str) -> DataError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from genomix.errors import DataError
 from genomix.formats.genome import open_genome
+from genomix.formats.genome_index import bases
 from genomix.formats.opening import display_name, open_bytes
 from genomix.formats.sequence_file import ForeignLetterError, nucleotides, printable
 from genomix.records import SequenceRecord
@@ -101,7 +102,7 @@ def _cut(contigs: "Fasta", genome: str, interval: _Interval) -> bytes:
         message = f"found end {interval.end}, expected at most {length}, the length of {interval.contig!r} in {genome}"
         raise DataError(message, where=interval.where, hint="do the table and the FASTA belong to one version of the genome?")
     try:
-        sequence = nucleotides(contigs[interval.contig][interval.start : interval.end])
+        sequence = nucleotides(bases(contigs, interval.contig, interval.start, interval.end, genome))
     except ForeignLetterError as error:
         raise error.at(f"{interval.where}, in {genome}") from None
     if len(sequence) != interval.end - interval.start:
