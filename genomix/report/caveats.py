@@ -214,7 +214,7 @@ def _of_training(history: list[dict[str, Any]]) -> Iterator[Caveat]:
         yield Caveat(
             "warning",
             "Training improved nothing",
-            "No update lowered the validation loss by more than chance may (one standard error, relatives counted as one), so the model is what training began with: where the network has a composition branch, a logistic regression on k-mer frequencies.",
+            "No update lowered the validation loss by more than chance may (two standard errors, relatives counted as one), so the model is what training began with: where the network has a composition branch, a logistic regression on k-mer frequencies.",
         )
     losses = [row["loss"] for row in validations]
     if len(losses) > 2 and losses[-1] < min(losses[:-1]) - NOTICEABLE:

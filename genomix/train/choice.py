@@ -8,6 +8,9 @@ from torch import Tensor
 from genomix.train.history import NOTICEABLE
 from genomix.train.state import Progress
 
+SURE = 2.0
+"""Standard errors: one network in forty that is no better comes that far by chance, but each run has a dozen to choose from."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -24,22 +27,38 @@ class Reading:
     families: Tensor | None = None
 
 
-def take(progress: Progress, reading: Reading) -> tuple[bool, bool]:
-    """Note a reading: whether its network is the one to keep so far, and whether the mean of its loss and the last one is noticeably the lowest yet.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """On a network, by the mean of its validation loss and the one before: with few records, one low loss among high ones is luck.
 
-    What training began with gives way only to a network that is better by more than one standard error, records of a family counted as one: it was fitted without a
-    look at these records, and the best of many networks on a few dozen of them is better by luck.
+    Args:
+        best: it is the one to keep so far.
+        lower: that mean is noticeably the lowest yet.
+        beyond_start: by how many standard errors it is below what training began with (see `errors_gained`); None where that knew nothing, or nothing can be said.
+    """
+
+    best: bool
+    lower: bool
+    beyond_start: float | None
+
+
+def take(progress: Progress, reading: Reading) -> Verdict:
+    """Note a reading, and judge its network.
+
+    What training began with gives way only to a network that is surely better: it was fitted almost without a look at these records, and the best of many
+    networks on a few dozen of them is better by luck.
     """
     loss = reading.figures["loss"]
     mean, losses = _with_last(progress, reading)
-    lower, gain = progress.lowest - mean > NOTICEABLE, progress.best_mean - mean
-    better = gain > NOTICEABLE and _surely(progress, reading, losses) if _at_start(progress) else gain > 0
-    if better:
+    lower, gain, beyond = progress.lowest - mean > NOTICEABLE, progress.best_mean - mean, _beyond_start(progress, reading, losses)
+    replaces_start = progress.best_step == 0 and progress.last_loss is not None
+    best = gain > NOTICEABLE and (beyond is None or beyond > SURE) if replaces_start else gain > 0
+    if best:
         progress.best_loss, progress.best_mean, progress.best_step = loss, mean, progress.step
     if progress.step == 0:
         progress.start_losses = reading.losses
     progress.last_loss, progress.last_losses, progress.lowest = loss, reading.losses, min(progress.lowest, mean)
-    return better, lower
+    return Verdict(best, lower, beyond)
 
 
 def _with_last(progress: Progress, reading: Reading) -> tuple[float, Tensor | None]:
@@ -51,16 +70,11 @@ def _with_last(progress: Progress, reading: Reading) -> tuple[float, Tensor | No
     return mean, None if losses is None or progress.last_losses is None else (progress.last_losses + losses) / 2
 
 
-def _at_start(progress: Progress) -> bool:
-    """Whether what training began with is still the best, and knew something."""
-    return progress.best_step == 0 and progress.step > 0 and progress.last_loss is not None
-
-
-def _surely(progress: Progress, reading: Reading, losses: Tensor | None) -> bool:
-    if progress.start_losses is None or losses is None or reading.families is None:
-        return True
+def _beyond_start(progress: Progress, reading: Reading, losses: Tensor | None) -> float | None:
+    if progress.step == 0 or progress.start_losses is None or losses is None or reading.families is None:
+        return None
     families = reading.families.numpy()
-    return len(np.unique(families)) < 2 or errors_gained((progress.start_losses - losses).numpy(), families) > 1
+    return errors_gained((progress.start_losses - losses).numpy(), families) if len(np.unique(families)) > 1 else None
 
 
 def errors_gained(gains: np.ndarray, families: np.ndarray) -> float:

@@ -172,14 +172,15 @@ def _validate(training: Training, validate: Callable[[], Reading], history: Hist
     progress.validated = progress.step
     # Processors of different makes round differently: the first process decides for all, or one would stop and the others wait for it.
     reading, learnt = training.processes.from_first(lambda: (reading, learnt))
-    better, lower = take(progress, reading)
-    if better:
+    verdict = take(progress, reading)
+    if verdict.best:
         training.best = _weights(training.average.module)
-    if lower:
+    if verdict.lower:
         progress.waited = 0
     elif learnt:
         progress.waited += 1
-    history.validation(progress.step, progress.epoch, reading.figures, best=better)
+    beyond = {} if verdict.beyond_start is None else {"beyond_start": round(verdict.beyond_start, 3)}
+    history.validation(progress.step, progress.epoch, reading.figures | beyond, best=verdict.best)
 
 
 def _take_mean_loss(training: Training) -> bool:
