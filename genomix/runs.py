@@ -30,7 +30,7 @@ from genomix.report import DataSummary, ReportInputs, write_report
 from genomix.settings import to_toml
 from genomix.settings.run import RunSettings
 from genomix.train.devices import launch, processes_of
-from genomix.train.history import read_history
+from genomix.train.history import HISTORY_FILE, read_history
 from genomix.train.provenance import begun_digest, begun_with
 from genomix.train.recipe import flat, require_trainable
 from genomix.train.run import RunResult, train
@@ -126,7 +126,7 @@ def report_inputs(result: RunResult, dataset: Dataset, settings: RunSettings, fo
     return ReportInputs(
         run=str(folder),
         metrics=result.metrics,
-        history=read_history(folder / "metrics.jsonl"),
+        history=read_history(folder / HISTORY_FILE),
         data=_data_summary(dataset),
         settings=to_toml(settings),
         provenance=result.provenance,

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import random
 import sys
 
@@ -12,6 +13,7 @@ from sequence_files import EMBL, FASTA, GENBANK, bgzip, written, zstd
 
 from genomix.errors import DataError, InputMissing
 from genomix.formats import open_records
+from genomix.formats.opening import open_bytes
 
 LETTERS = "genomix reads nucleotides: ACGTU, NRYSWKMBDHV, X, and the gaps '-' and '.'"
 PROTEIN = f"protein FASTA? {LETTERS}"
@@ -282,3 +284,28 @@ def test_a_disk_that_fails_halfway(tmp_path, monkeypatch):
         read_all("x.fa")
     monkeypatch.undo()
     assert str(caught.value) == "x.fa: can't be read: Input/output error"
+
+
+@pytest.mark.parametrize("records", [750, 1_600], ids=["cut off", "still being written"])
+@pytest.mark.parametrize("form", ["fasta", "fastq"])
+def test_a_file_that_changes_while_it_is_read_is_told(tmp_path, form, records):
+    """Where its last record is not whole nothing in it may say so."""
+    record = {"fasta": b">r\n%s\n" % (b"ACGT" * 500), "fastq": b"@r\n%s\n+\n%s\n" % (b"ACGT" * 500, b"I" * 2_000)}[form]
+    path, opened = written(tmp_path, record * 1_500), len(record) * 1_500
+    found = open_records(str(path))
+    next(found)
+    with open(path, "r+b") as file:
+        file.truncate(min(opened, len(record) * records))
+        file.seek(0, os.SEEK_END)
+        file.write(record * (records - 1_500))
+    with pytest.raises(
+        DataError, match=f"changed while it was read: {len(record) * records:,} bytes read, and there were {opened:,} when it was opened"
+    ):
+        list(found)
+
+
+def test_of_a_file_that_is_not_read_to_its_end_nothing_is_said(tmp_path):
+    path = written(tmp_path, b">a\nACGT\n" * 100_000)
+    with open_bytes(str(path)) as stream:
+        stream.read(10)
+        os.truncate(path, 500_000)

@@ -27,7 +27,8 @@ from genomix.data.batches import TrainingBatches
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
-from genomix.errors import DataError, Interrupted, SettingsError, UsageError
+from genomix.data.store import Dataset
+from genomix.errors import DataError, Interrupted, OutputError, SettingsError, UsageError
 from genomix.evaluate import evaluate, split_probabilities
 from genomix.nn.classifier import Classifier, ModelSettings
 from genomix.predict import predict
@@ -416,6 +417,42 @@ def test_a_run_in_which_nothing_was_learnt_says_so(dataset, tmp_path, caplog, mo
         in caplog.text
     )
     assert "what training began with: a logistic regression on k-mer frequencies." in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_a_dataset_made_anew_while_it_is_trained_on_is_not_mixed_with_the_first(dataset, tmp_path, monkeypatch):
+    """The evaluation would read the second one's similarities beside the first one's records; with the first one back the run is finished."""
+    folder = tmp_path / "data"
+    shutil.copytree(dataset.folder, folder)
+    settings, fitted = TRAINING.model_copy(update={"steps": 2}), loop.fit
+
+    def replaced(*words):
+        fitted(*words)
+        info = json.loads((folder / "dataset.json").read_text())
+        info["files"]["bases.npy"]["sha256"] = "0" * 64
+        (folder / "dataset.json").write_text(json.dumps(info))
+
+    monkeypatch.setattr(run, "fit", replaced)
+    with pytest.raises(DataError, match="another dataset than the one that was opened") as caught:
+        train(Dataset.open(folder), TOKENIZER, MODEL, settings, tmp_path / "run")
+    assert "--resume finishes" in caught.value.hint
+    assert not (tmp_path / "run" / "model").exists()
+    monkeypatch.undo()
+    shutil.copy(dataset.folder / "dataset.json", folder)
+    train(Dataset.open(folder), TOKENIZER, MODEL, settings, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model").exists()
+
+
+def test_a_run_folder_that_is_removed_is_told(dataset, tmp_path, monkeypatch):
+    fitted = loop.fit
+
+    def removed(*words):
+        fitted(*words)
+        shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(run, "fit", removed)
+    with pytest.raises(OutputError, match="removed or replaced while training wrote to it"):
+        train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 1}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ from genomix.settings import resolve
 from genomix.settings.run import RunSettings
 from genomix.tokenizers import build_tokenizer
 from genomix.train.devices import launch
-from genomix.train.history import History
+from genomix.train.history import HISTORY_FILE, History
 from genomix.train.loop import fit
 from genomix.train.recipe import Recipe, decide, training_records
 from genomix.train.run import assemble, training_batches
@@ -150,7 +150,7 @@ def _run(model: Classifier, recipe: Recipe, dataset: Dataset, records: np.ndarra
         validation_bases=1.0,
         composition=None if model.composition is None else torch.zeros(len(dataset), len(dataset.classes)),
     )
-    with _Clocked(folder / "metrics.jsonl", step=0, steps=training.steps) as history:
+    with _Clocked(folder / HISTORY_FILE, step=0, steps=training.steps) as history:
         fit(training, None, history)
     return batches, history.done
 

@@ -157,6 +157,18 @@ class Dataset:
         _require_unchanged(folder, info)
         return cls(folder, info)
 
+    def require_same(self) -> None:
+        """Raise where the folder no longer holds what was opened: what is read later than the records would be of other ones.
+
+        Raises:
+            InputMissing: it is gone.
+            DataError: it holds another dataset.
+        """
+        now = _read_info(self.folder)
+        if any(now[part] != self.info[part] for part in ("files", "circular")):
+            raise DataError("another dataset than the one that was opened: it was made anew meanwhile", where=str(self.folder))
+        _require_unchanged(self.folder, self.info)
+
     def __reduce__(self) -> tuple[Callable[[Path], "Dataset"], tuple[Path]]:
         return Dataset.open, (self.folder,)
 

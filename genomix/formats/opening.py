@@ -41,14 +41,15 @@ def open_bytes(path: str) -> Iterator["io.BufferedReader[Any]"]:  # generic for 
 
     Raises:
         InputMissing: no such file, or it can't be opened or read.
-        DataError: while reading: the compressed data is damaged or ends early.
+        DataError: while reading: the compressed data is damaged or ends early; at its end: the file has been cut off or written on meanwhile.
     """
     try:
         with ExitStack() as stack:
             plain = stack.enter_context(_open_plain(path))
             kind = compression(plain.peek(6))
             if kind is None:
-                yield plain
+                with _read_whole(plain, path):
+                    yield plain
                 return
             # gzip is decompressed in a second thread; the others in this one, as xopen would start an external program for them.
             stream = stack.enter_context(xopen(plain, "rb", format=kind, threads=1 if kind == "gz" else 0))
@@ -87,6 +88,28 @@ def _open_plain(path: str) -> "io.BufferedReader[Any]":
     if sys.stdin is None:
         raise InputMissing("closed, nothing to read", where=display_name(path))
     return io.BufferedReader(_Guarded(sys.stdin.buffer, display_name(path), compressed=False), _BUFFER_BYTES)
+
+
+@contextmanager
+def _read_whole(plain: "io.BufferedReader[Any]", path: str) -> Iterator[None]:
+    """Raises DataError where what was read up to its end is not what was opened: of a file that is still being copied, or was cut off, the last record is not
+    whole, and nothing in it says so."""
+    try:
+        size, kept = os.fstat(plain.fileno()).st_size, os.dup(plain.fileno())  # has the same place, and the reader may close the other one
+    except OSError:  # a stream of our own
+        yield
+        return
+    try:
+        yield
+        now = os.fstat(kept)
+        read = os.lseek(kept, 0, os.SEEK_CUR) if stat.S_ISREG(now.st_mode) and size else size  # pipes and the files of /proc have no size
+    finally:
+        os.close(kept)
+    if read != size and read >= now.st_size:
+        found = f"{read:,} bytes read, and there were {size:,} when it was opened"
+        raise DataError(
+            f"changed while it was read: {found}", where=display_name(path), hint="is it still being written? Read it when it is done"
+        )
 
 
 def _nearest_file(path: str) -> str | None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from genomix.errors import DataError
 from genomix.outputs import atomic_file
 
+HISTORY_FILE = "metrics.jsonl"
 NOTICEABLE = 1e-4
 """Nats that the validation loss must fall for training to go on; a network that has all records right could go on gaining less for ever."""
 

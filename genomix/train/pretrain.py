@@ -27,7 +27,7 @@ from genomix.train.body import read_body, require_fitting, save_body, start_body
 from genomix.train.choice import Reading
 from genomix.train.devices import launch, processes_of
 from genomix.train.guessing import Guesses, guess, word_frequencies
-from genomix.train.history import History
+from genomix.train.history import HISTORY_FILE, History
 from genomix.train.loop import fit
 from genomix.train.masked import MaskedBatches, MaskedUpdate
 from genomix.train.memory import read_in_fitting_parts
@@ -122,9 +122,7 @@ def pretrain(
     guesses = guess(trial, frequencies) if len(held_out) else None
     _announce(network, batches, training, guesses)
     begin_provenance(training, folder, dataset)
-    with History(
-        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
-    ) as history:
+    with History(folder / HISTORY_FILE, step=training.progress.step, steps=training.steps, writes=training.processes.is_first) as history:
         fit(training, _validation(training, trial, guesses) if guesses else None, history)
     network = training.kept()
     result = _result(training, trial, guesses) if guesses else PretrainResult(batches.word)

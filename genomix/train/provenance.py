@@ -11,8 +11,9 @@ from typing import Any
 
 from genomix import __version__
 from genomix.data.store import Dataset
-from genomix.errors import UsageError
+from genomix.errors import GenomixError, OutputError, UsageError
 from genomix.outputs import atomic_file
+from genomix.train.history import HISTORY_FILE
 from genomix.train.state import Training
 
 _FILE = "provenance.json"
@@ -53,6 +54,23 @@ def training_summary(training: Training, seconds: float, *, validated: bool) -> 
         "seed": training.settings.seed,
         **training.start,
     }
+
+
+def require_still_there(dataset: Dataset, folder: Path) -> None:
+    """Raise where the dataset that training has read, or the folder that it has written to, is another one at its end: what follows would be of both.
+
+    Raises:
+        InputMissing: the dataset is gone.
+        DataError: it holds other records now.
+        OutputError: the run folder was removed.
+    """
+    try:
+        dataset.require_same()
+    except GenomixError as error:
+        hint = "put back the dataset that training began with: the state is saved, and the same command with --resume finishes"
+        raise type(error)(error.message, where=error.where, hint=hint) from error
+    if not (folder / HISTORY_FILE).exists():
+        raise OutputError("the run folder was removed or replaced while training wrote to it", where=str(folder))
 
 
 def describe_run(dataset: Dataset) -> dict[str, Any]:

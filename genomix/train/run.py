@@ -34,12 +34,12 @@ from genomix.train.choice import Reading
 from genomix.train.composition import fit_composition
 from genomix.train.confidence import with_confidence
 from genomix.train.devices import launch, processes_of, require_records_for
-from genomix.train.history import History
+from genomix.train.history import HISTORY_FILE, History
 from genomix.train.kept_composition import COMPOSITION_FILE, kept_or_fitted
 from genomix.train.loop import fit
 from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule
-from genomix.train.provenance import begin_provenance, describe_run, summaries, write_provenance
+from genomix.train.provenance import begin_provenance, describe_run, require_still_there, summaries, write_provenance
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Progress, Training, resume_from_checkpoint
@@ -104,9 +104,7 @@ def train(
     )
     validate = partial(_read_split, scorer, dataset, validation, weights) if len(validation) else None
     begin_provenance(training, folder, dataset)
-    with History(
-        folder / "metrics.jsonl", step=training.progress.step, steps=training.steps, writes=training.processes.is_first
-    ) as history:
+    with History(folder / HISTORY_FILE, step=training.progress.step, steps=training.steps, writes=training.processes.is_first) as history:
         fit(training, validate, history)
     bundle = replace(bundle, model=training.kept())
     return _finish(training, bundle, dataset, folder)
@@ -267,6 +265,7 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) -> RunResult:
     """Confidence, test split, model and provenance, written by the first process only."""
     metrics, settings, processes, seconds = None, training.settings, training.processes, training.seconds
+    processes.from_first(lambda: require_still_there(dataset, folder))
     bundle = with_confidence(bundle, dataset, settings, _predicting(settings), processes)
     evaluated: list[Evaluated] = []
     if len(dataset.indices("test")):
