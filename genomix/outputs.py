@@ -202,7 +202,7 @@ def require_apart(output: Path, inputs: Iterable[str | Path]) -> None:
     for name in inputs:
         path = Path(name).resolve()
         if path == target or target in path.parents:
-            raise OutputError(f"the input {name} would be overwritten", where=str(output), hint="-o names another place")
+            raise OutputError(f"the input {name} would be overwritten", where=str(output), hint="name another place")
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

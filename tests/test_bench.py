@@ -160,6 +160,35 @@ def test_a_file_that_cannot_be_written_is_told_before_measuring(option, tmp_path
         assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_figures_replace_figures_alone(option, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("genomix.bench.ops.bench_ops", lambda *_, **__: pytest.fail("it was measured"))
+    for text in (">a\nACGT\n", '{"what": "settings of another program"}'):
+        (tmp_path / "file").write_text(text)
+        assert main(["bench", "ops", option, str(tmp_path / "file")]) == 73
+        told = capsys.readouterr().err
+        assert "not what genomix bench has written" in told
+        assert f"{option} names another file" in told
+        assert (tmp_path / "file").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--data", "D", "--length", "500"], "--length has no effect with --data"),
+        (["train", "--bases", "9000", "--length", "500"], "9,000 bases are less than 20 records of 500"),
+        (["predict", "x.fa", "--bases", "9000"], "--bases has no effect with files"),
+        (["predict", "--bases", "4000"], "4,000 bases are less than one record of 10,000"),
+        (["predict", "--model", "M", "--preset", "tiny"], "--preset has no effect with --model"),
+        (["preprocess", "a=a.fa", "b=b.fa", "--megabytes", "3"], "--megabytes has no effect with files"),
+        (["preprocess", "--megabytes", "1", "--length", "100000"], "1,000,000 bases are less than 20 records of 100,000"),
+    ],
+)
+def test_options_that_would_do_nothing_or_too_little_are_told(words, said, capsys):
+    assert main(["bench", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -283,7 +312,10 @@ def test_train_gives_the_share_of_loading(tmp_path, capsys):
 
 def test_figures_are_of_the_device_that_auto_takes(tmp_path, capsys):
     taken, file = require_device("auto").type, tmp_path / "figures.json"
-    for words in (["train", "--bases", "40000", "--length", "500", "--steps", "2"], ["predict", "--bases", "3000", "--rounds", "1"]):
+    for words in (
+        ["train", "--bases", "40000", "--length", "500", "--steps", "2"],
+        ["predict", "--bases", "3000", "--length", "1500", "--rounds", "1"],
+    ):
         assert main(["-q", "bench", *words, "--device", "auto", "--json", str(file)]) == 0
         assert json.loads(file.read_text())["device"] == taken
         said = capsys.readouterr().out

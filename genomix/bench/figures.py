@@ -91,3 +91,12 @@ def commit() -> str:
     except OSError:
         return "unknown"
     return found.stdout.strip() or "unknown"
+
+
+def are_figures(path: Path) -> bool:
+    """Whether genomix bench wrote this file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {*_SAME}

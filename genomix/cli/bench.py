@@ -9,7 +9,7 @@ import typer
 
 from genomix.cli.choices import Device, bytes_of
 from genomix.cli.talk import say
-from genomix.errors import UsageError
+from genomix.errors import OutputError, UsageError
 from genomix.outputs import require_file, require_writable
 
 app = typer.Typer(
@@ -44,8 +44,21 @@ def _file(option: typer.CallbackParam, path: Path | None) -> Path | None:
         )
     if path is not None and not _is_stream(path):
         require_file(path)
+        if path.exists() and not _is_ours(path):
+            raise OutputError(
+                "the file exists, and is not what genomix bench has written", where=str(path), hint=f"{option.opts[0]} names another file"
+            )
         require_writable(path)
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a picture, or figures, or empty: what replaces others' files could be what is measured with."""
+    from genomix.bench.figures import are_figures
+
+    with path.open("rb") as file:
+        head = file.read(64)
+    return not head or head.startswith(b"<svg") or are_figures(path)
 
 
 def _is_stream(path: Path) -> bool:
@@ -107,6 +120,7 @@ def ops(
 
 @app.command("train")
 def train(
+    context: typer.Context,
     *,
     data: Data = None,
     preset: Annotated[str, typer.Option(help="Network and recipe.")] = "tiny",
@@ -119,11 +133,16 @@ def train(
     """A training run: tokens a second, and the share of an update that goes into reading, tokenising and collating its records."""
     from genomix.bench.train import bench_train, lines
 
+    if data is not None:
+        _require_absent(context, "with --data", "bases", "length")
+    else:
+        _require_records(bases, length)
     _finish(bench_train(data, preset=preset, bases=bases, length=length, steps=steps, device=device.value), lines, json)
 
 
 @app.command("predict")
 def predict(
+    context: typer.Context,
     sequences: Annotated[list[str] | None, typer.Argument(help="Sequence files [generated records].", metavar="FILES")] = None,
     *,
     model: Annotated[Path | None, typer.Option(help="Model folder [an untrained network].", metavar="DIR")] = None,
@@ -137,12 +156,19 @@ def predict(
     """A prediction: bases a second, and the shares of parsing, of tokenising and of writing."""
     from genomix.bench.predict import bench_predict, lines
 
+    if sequences:
+        _require_absent(context, "with files", "bases", "length")
+    else:
+        _require_records(bases, length, fewest=1)
+    if model is not None:
+        _require_absent(context, "with --model", "preset")
     asked = bench_predict(sequences or [], model, preset=preset, bases=bases, length=length, rounds=rounds, device=device.value)
     _finish(asked, lines, json)
 
 
 @app.command("preprocess")
 def preprocess(
+    context: typer.Context,
     sequences: Annotated[list[str] | None, typer.Argument(help="NAME=file pairs [two generated classes].", metavar="NAME=FILE")] = None,
     *,
     megabytes: Annotated[int, typer.Option(help="MB of FASTA to generate.", min=1)] = 200,
@@ -153,7 +179,26 @@ def preprocess(
     """Sequence files to a dataset: MB/s of plain and of gzip files, or of yours as they are, beside decompression alone, and peak memory."""
     from genomix.bench.preprocess import bench_preprocess, lines
 
+    if sequences:
+        _require_absent(context, "with files", "megabytes", "length")
+    else:
+        _require_records(megabytes * 1_000_000, length)
     _finish(bench_preprocess(sequences or [], megabytes=megabytes, length=length, rounds=rounds), lines, json)
+
+
+def _require_absent(context: typer.Context, why: str, *names: str) -> None:
+    """Raises UsageError for an option that was given and would do nothing."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name} has no effect {why}")
+
+
+def _require_records(bases: int, length: int, *, fewest: int = 20) -> None:
+    """Raises UsageError where so many records can't be generated; of fewer, two classes could not be split in three."""
+    if bases < fewest * length:
+        asked = f"{fewest} records" if fewest > 1 else "one record"
+        raise UsageError(f"{bases:,} bases are less than {asked} of {length:,}", hint="generate more, or give a lower --length")
 
 
 def _finish(figures: dict[str, Any], lines: Any, json: Path | None) -> None:

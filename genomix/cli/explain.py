@@ -13,7 +13,13 @@ Format = Annotated[
     Track | None,
     typer.Option("--format", help="Columns between tabs or commas, or a track for genome browsers [as the output's name ends; else tsv]."),
 ]
-Stretch = Annotated[int | None, typer.Option(help="Bases hidden at a time [a 64th of the record, at least 100].", metavar="BASES")]
+Stretch = Annotated[
+    int | None,
+    typer.Option(
+        help="Bases hidden at a time, at most: the stretches of a record are alike long [a 64th of the record, at least 100].",
+        metavar="BASES",
+    ),
+]
 Label = Annotated[
     str | None,
     typer.Option(
@@ -68,7 +74,7 @@ def explain(
     require_plain(Path(output))
     if output != "-":
         require_free_and_apart(Path(output), model, [*sequences, *read_too(config)], force=force)
-    form = form or form_meant(output, Track, {"bg": Track.bedgraph})
+    form = form or form_meant(output, Track, {"bg": Track.bedgraph, "bdg": Track.bedgraph})
     bundle = load_bundle(model, device=device.value)
     explanations = explain_records(bundle, new_records(bundle, sequences), settings, label=label, strand=strand.value if strand else None)
     counts = write_explanations(explanations, output, form=form.value)

@@ -14,7 +14,7 @@ Sequences = Annotated[
 
 FormT = TypeVar("FormT", bound=StrEnum)
 
-_OTHER_FORMS = {"json", "ndjson", "xlsx", "xls", "ods", "parquet", "feather", "h5", "html", "xml"}
+_OTHER_FORMS = {"json", "jsonl", "ndjson", "bed", "xlsx", "xls", "ods", "parquet", "feather", "h5", "html", "xml"}
 _STDOUT = {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 
@@ -36,7 +36,7 @@ def form_meant(output: str, forms: type[FormT], others: Mapping[str, FormT] = Ma
     from genomix.errors import UsageError
 
     ending = Path(output).suffix.lower().removeprefix(".")
-    if ending in _OTHER_FORMS:
+    if ending in _OTHER_FORMS - {*forms}:
         raise UsageError(
             f"{output}: results are written as {', '.join(forms)}, not as .{ending}",
             hint=f"another ending, such as {Path(output).with_suffix('.tsv')}, or --format says which",

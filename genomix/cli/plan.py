@@ -7,6 +7,7 @@ import typer
 
 from genomix.cli import training as running
 from genomix.cli.choices import Device, bytes_of
+from genomix.cli.files import named, read_too
 from genomix.cli.talk import say
 
 
@@ -37,15 +38,18 @@ def plan(
 
     Runs the network on three short records on the device, and extrapolates.
     """
-    from genomix.outputs import require_free
+    from genomix.outputs import require_apart, require_file, require_free, require_writable
     from genomix.plan import make_plan, plan_text, write_plan
     from genomix.planning.lengths import read_lengths
     from genomix.settings import resolve
     from genomix.settings.run import RunSettings
 
-    printed = str(json_file) == "-"
+    printed = json_file is not None and named(str(json_file)) == "-"
     if json_file is not None and not printed:
+        require_file(json_file)
+        require_apart(json_file, [*lengths, *(file for word in lengths for file in Path(word).glob("*")), *read_too(config)])
         require_free(json_file, force=force)
+        require_writable(json_file)
     options = {"train.device": None if device is None else device.value}
     settings = resolve(RunSettings, preset=preset, default_preset="base", config=config, assignments=assignments or (), options=options)
     made = make_plan(settings, read_lengths(lengths), memory=bytes_of(memory))

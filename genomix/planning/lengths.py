@@ -51,6 +51,8 @@ def read_lengths(words: Sequence[str]) -> Lengths:
         return Lengths(tuple(sorted({number for number in numbers if number is not None})))
     if len(words) > 1:
         raise UsageError("--lengths takes numbers, or one file or dataset folder", hint="as in --lengths 10k,1Mb")
+    if not words[0]:
+        raise UsageError("--lengths is empty", hint="as in --lengths 10k,1Mb")
     path = Path(words[0])
     if (path / INFO_FILE).exists():
         dataset = Dataset.open(path)
@@ -80,5 +82,7 @@ def _number(word: str) -> int | None:
     except ValueError:
         return None
     if not 1 <= value < 2**40:
-        raise UsageError(f"expected a length of at least 1 base, found {word}")
+        raise UsageError(f"expected a length of at least 1 base, and of less than 2^40, found {word}")
+    if value != int(value):
+        raise UsageError(f"expected a whole number of bases, found {word}")
     return int(value)
