@@ -1,5 +1,6 @@
 """What can be said of a run before torch is there, which takes ten seconds to load: its settings, and whether it can be begun in that folder."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ SETTINGS_FILE = "run.toml"
 DATASET_FOLDER = "dataset"
 """In a run that was begun with sequence files."""
 DEFAULT_PRESET = "base"
+
+_log = logging.getLogger(__name__)
 
 SettingsT = TypeVar("SettingsT", bound=RunSettings)
 
@@ -82,6 +85,8 @@ def without_labels(sources: Sequence[str], settings: PretrainRunSettings, folder
     """
     if dataset_folder(sources) is not None or not (sources or (folder / DATASET_FOLDER).exists()):
         return settings
+    if settings.data.labels != LabelSettings():
+        _log.info("pretraining reads no labels: what the settings say of them has no effect")
     split = SplitSettings.model_construct(set(), **dict(settings.data.split))  # it is pretraining's, and not asked of preprocessing
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings(), "split": split})})
 

@@ -269,7 +269,8 @@ def _read_tensors(path: Path, listed: dict[str, Any] | None, what: str) -> dict[
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputMissing(f"the model's {what} are missing", where=str(path), hint=_TRAIN_AGAIN) from error
+        found = "are missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise InputMissing(f"the model's {what} {found}", where=str(path), hint=_TRAIN_AGAIN) from error
     if hashlib.sha256(content).hexdigest() != (listed or {}).get("sha256"):
         raise DataError(f"the {what} are not those that model.json was written with", where=str(path), hint=_TRAIN_AGAIN)
     try:

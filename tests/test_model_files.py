@@ -81,6 +81,11 @@ def test_an_existing_folder_is_kept(bundle, folder):
         (lambda f: rewrite(f, schema_version=3), DataError, "schema version 3, and this genomix reads up to 2"),
         (lambda f: rewrite(f, classes=["a", "b", "c"]), DataError, "changed after the model was written"),
         (lambda f: (f / "model.safetensors").unlink(), InputMissing, "weights are missing"),
+        (
+            lambda f: ((f / "model.safetensors").unlink(), (f / "model.safetensors").mkdir()),
+            InputMissing,
+            "weights cannot be read: Is a directory",
+        ),
         (lambda f: (f / "model.safetensors").write_bytes(b"x"), DataError, "not those that model.json was written with"),
     ],
 )
