@@ -12,6 +12,7 @@ from genomix.data.store import INFO_FILE
 from genomix.errors import OutputError, UsageError
 from genomix.formats.opening import STDIN, require_readable
 from genomix.outputs import require_apart, require_free
+from genomix.processes import launched
 from genomix.settings import resolve
 from genomix.settings.run import PretrainRunSettings, RunSettings
 
@@ -85,7 +86,8 @@ def without_labels(sources: Sequence[str], settings: PretrainRunSettings, folder
     """
     if dataset_folder(sources) is not None or not (sources or (folder / DATASET_FOLDER).exists()):
         return settings
-    if settings.data.labels != LabelSettings():
+    others = launched()
+    if settings.data.labels != LabelSettings() and (others is None or others.processes.is_first):
         _log.info("pretraining reads no labels: what the settings say of them has no effect")
     split = SplitSettings.model_construct(set(), **dict(settings.data.split))  # it is pretraining's, and not asked of preprocessing
     return settings.model_copy(update={"data": settings.data.model_copy(update={"labels": LabelSettings(), "split": split})})

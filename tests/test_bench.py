@@ -143,7 +143,7 @@ def test_ops_measures_prints_and_writes(tmp_path, capsys, here, monkeypatch):
 
 def test_figures_of_another_commit_or_precision_are_not_added_to(tmp_path, capsys):
     file = tmp_path / "ops.json"
-    figures.write_figures(file, {"device": "cpu", "dtype": "bfloat16"})
+    figures.write_figures(file, {"device": "cpu", "dtype": "bfloat16", "comparisons": []})
     assert main(["bench", "ops", "--json", str(file), "--add"]) == 65
     assert "measured with another dtype" in capsys.readouterr().err
     file.write_text(file.read_text().replace(figures.commit(), "0000000"))
@@ -163,7 +163,8 @@ def test_a_file_that_cannot_be_written_is_told_before_measuring(option, tmp_path
 @pytest.mark.parametrize("option", ["--json", "--plot"])
 def test_figures_replace_figures_alone(option, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("genomix.bench.ops.bench_ops", lambda *_, **__: pytest.fail("it was measured"))
-    for text in (">a\nACGT\n", '{"what": "settings of another program"}'):
+    other = figures.surroundings() | {"what": "figures of another program"}
+    for text in (">a\nACGT\n", '{"what": "settings"}', "<svg></svg>", "[" * 100_000, json.dumps(other)):
         (tmp_path / "file").write_text(text)
         assert main(["bench", "ops", option, str(tmp_path / "file")]) == 73
         told = capsys.readouterr().err
@@ -176,12 +177,12 @@ def test_figures_replace_figures_alone(option, tmp_path, capsys, monkeypatch):
     ("words", "said"),
     [
         (["train", "--data", "D", "--length", "500"], "--length has no effect with --data"),
-        (["train", "--bases", "9000", "--length", "500"], "9,000 bases are less than 20 records of 500"),
+        (["train", "--bases", "90000", "--length", "50000"], "90,000 bases are less than 6 records of 50,000"),
         (["predict", "x.fa", "--bases", "9000"], "--bases has no effect with files"),
         (["predict", "--bases", "4000"], "4,000 bases are less than one record of 10,000"),
         (["predict", "--model", "M", "--preset", "tiny"], "--preset has no effect with --model"),
         (["preprocess", "a=a.fa", "b=b.fa", "--megabytes", "3"], "--megabytes has no effect with files"),
-        (["preprocess", "--megabytes", "1", "--length", "100000"], "1,000,000 bases are less than 20 records of 100,000"),
+        (["preprocess", "--megabytes", "1", "--length", "200000"], "1,000,000 bases are less than 6 records of 200,000"),
     ],
 )
 def test_options_that_would_do_nothing_or_too_little_are_told(words, said, capsys):

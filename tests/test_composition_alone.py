@@ -1,6 +1,8 @@
 """What the network's composition branch says by itself, beside the whole network: the figures, the gain over it, and where none of it is shown."""
 
 import json
+import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +21,7 @@ from genomix.report.checks import gain_rows
 from genomix.report.content import comparison
 from genomix.report.page import render
 from genomix.scorer import PredictSettings, build_scorer
+from genomix.train.choice import SURE
 from genomix.train.run import train
 
 
@@ -40,6 +43,27 @@ def silenced(run_folder):
     for parameter in bundle.model.head[-1].parameters():
         torch.nn.init.zeros_(parameter)
     return bundle
+
+
+def validations(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["event"] == "validation"]
+
+
+def test_every_validation_is_held_against_what_training_began_with(run_folder, dataset, tmp_path):
+    """Record by record: the run knows by how many standard errors it is beyond it, also once it was resumed."""
+    first, *later = validations(run_folder)
+    assert "beyond_start" not in first
+    assert len(later) > 1
+    assert all(math.isfinite(row["beyond_start"]) for row in later)
+    kept = [row["beyond_start"] for row in later if row["best"]]
+    assert not kept or kept[0] > SURE
+    shutil.copytree(run_folder, tmp_path / "resumed")
+    newest = max((tmp_path / "resumed" / "checkpoints").glob("step-*.pt"))
+    newest.unlink()
+    train(dataset, TOKENIZER, MODEL, TRAINING, tmp_path / "resumed", resume=True)
+    assert newest.exists()
+    assert validations(tmp_path / "resumed") == [first, *later]
 
 
 # ---- what it says ------------------------------------------------------------------------------------------------------------------------------------

@@ -298,10 +298,25 @@ def test_a_file_that_changes_while_it_is_read_is_told(tmp_path, form, records):
         file.truncate(min(opened, len(record) * records))
         file.seek(0, os.SEEK_END)
         file.write(record * (records - 1_500))
+    now = len(record) * records
     with pytest.raises(
-        DataError, match=f"changed while it was read: {len(record) * records:,} bytes read, and there were {opened:,} when it was opened"
+        DataError, match=f"changed while it was read: {now:,} bytes read, {opened:,} when it was opened and {now:,} at the end"
     ):
         list(found)
+
+
+@pytest.mark.parametrize("size", [100, 50_000])
+def test_a_file_that_changes_after_its_end_was_read_is_told(tmp_path, size):
+    path = written(tmp_path, b">a\nACGT\n" * 1_000)
+    said = f"changed while it was read: 8,000 bytes read, 8,000 when it was opened and {size:,} at the end"
+
+    def read():
+        with open_bytes(str(path)) as stream:
+            stream.read()
+            os.truncate(path, size)
+
+    with pytest.raises(DataError, match=said):
+        read()
 
 
 def test_of_a_file_that_is_not_read_to_its_end_nothing_is_said(tmp_path):

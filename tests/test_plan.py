@@ -657,6 +657,8 @@ def test_a_plan_replaces_nothing_that_it_reads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("genomix.plan.make_plan", lambda *_, **__: pytest.fail("it was measured"))
     fasta = write_fasta(tmp_path / "x.fa", {"a": "ACGT" * 20})
     before = fasta.read_bytes()
+    assert main(["plan", *SMALL, "--lengths", "1000," * 60 + "1000", "--json", str(tmp_path)]) == 73  # no folder has so long a name
+    assert "a folder, expected a file" in capsys.readouterr().err
     for path, said in ((fasta, "would be overwritten"), (tmp_path, "a folder, expected a file"), (fasta / "plan.json", "cannot write")):
         assert main(["plan", *SMALL, "--lengths", str(fasta), "--json", str(path), "--force"]) == 73
         assert said in capsys.readouterr().err
@@ -681,7 +683,15 @@ def test_with_little_memory_the_plan_says_what_fits(tmp_path, capsys):
 def test_lengths_have_units():
     words = ["5k", "4Mb,1.5M,2G", "4.35kb", "1e3 kbp", "10_000"]
     assert read_lengths(words).rows == (4_350, 5_000, 10_000, 1_000_000, 1_500_000, 4_000_000, 2 * 10**9)
-    for word, said in (("0k", "at least 1 base"), ("2000G", "less than 2\\^40"), ("1.2345k", "whole number of bases"), ("", "is empty")):
+    for word, said in (
+        ("0k", "at least 1 base"),
+        ("2000G", "less than 2\\^40"),
+        ("1.2345k", "whole number of bases"),
+        ("100.0004", "whole number"),
+        ("inf", "at least 1 base"),
+        ("nan", "at least 1 base"),
+        ("", "is empty"),
+    ):
         with pytest.raises(UsageError, match=said):
             read_lengths([word])
     with pytest.raises(InputMissing, match="no such file"):

@@ -450,9 +450,27 @@ def test_a_run_folder_that_is_removed_is_told(dataset, tmp_path, monkeypatch):
         shutil.rmtree(tmp_path / "run")
 
     monkeypatch.setattr(run, "fit", removed)
-    with pytest.raises(OutputError, match="removed or replaced while training wrote to it"):
+    with pytest.raises(OutputError, match="removed while training wrote to it"):
         train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 1}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_no_checkpoint_goes_into_a_run_folder_that_is_no_longer_the_run_s(replaced, dataset, tmp_path, monkeypatch):
+    stepped = loop._step
+
+    def removed(training, parts):
+        if training.progress.step == 1:
+            shutil.rmtree(tmp_path / "run")
+            if replaced:
+                (tmp_path / "run").mkdir()
+                (tmp_path / "run" / "metrics.jsonl").touch()
+        return stepped(training, parts)
+
+    monkeypatch.setattr(loop, "_step", removed)
+    with pytest.raises(OutputError, match="removed or replaced while training wrote to it"):
+        train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 4, "checkpoint_steps": 2}), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(dataset, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ _COLOURS = {
     "rotation": "#b8860b", "fft": "#0f766e", "dna": "#444444", "dna-recomputed": "#d6336c", "dna-published": "#b0b0b0",
 }  # fmt: skip
 _WIDTH, _HEIGHT, _PANEL, _LEFT, _TOP, _BOTTOM = 940, 430, 470, 78, 44, 330
+_DESCRIPTION = "Time and memory of a training step against the length of the record, for each operator"
 _STYLE = "text { font: 12px sans-serif; fill: #333 } .title { font-weight: bold } polyline { fill: none; stroke-width: 2 } .grid { stroke: #e2e2e2 }"
 
 Row = dict[str, Any]
@@ -33,10 +34,15 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     ]
     present = [name for name in _COLOURS if any(row["operator"] == name for row in shown)]
     background = element("rect", width=_WIDTH, height=_HEIGHT, fill="#fff")
-    description = "Time and memory of a training step against the record's length, for each operator"
-    drawing = picture(_WIDTH, _HEIGHT, description, element("style", Markup(_STYLE)), background, *panels, *_legend(present))  # noqa: S704 - constant text
+    drawing = picture(_WIDTH, _HEIGHT, _DESCRIPTION, element("style", Markup(_STYLE)), background, *panels, *_legend(present))  # noqa: S704 - constant text
     with atomic_file(path) as file:
         file.write(f"{drawing}\n")
+
+
+def is_plot(path: Path) -> bool:
+    """Whether `draw` wrote this file."""
+    with path.open("rb") as file:
+        return _DESCRIPTION.encode() in file.read(500)
 
 
 def _panel(rows: Sequence[Row], left: int, title: str, value: Callable[[Row], float], text: Callable[[float], str]) -> Markup:

@@ -44,7 +44,7 @@ def _file(option: typer.CallbackParam, path: Path | None) -> Path | None:
         )
     if path is not None and not _is_stream(path):
         require_file(path)
-        if path.exists() and not _is_ours(path):
+        if path.exists() and not _is_ours(path, picture=option.name == "plot"):
             raise OutputError(
                 "the file exists, and is not what genomix bench has written", where=str(path), hint=f"{option.opts[0]} names another file"
             )
@@ -52,13 +52,12 @@ def _file(option: typer.CallbackParam, path: Path | None) -> Path | None:
     return path
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a file is a picture, or figures, or empty: what replaces others' files could be what is measured with."""
+def _is_ours(path: Path, *, picture: bool) -> bool:
+    """Whether a file is a picture of ours, or figures, or empty: others may be what is measured with, or hours of another program."""
     from genomix.bench.figures import are_figures
+    from genomix.bench.plot import is_plot
 
-    with path.open("rb") as file:
-        head = file.read(64)
-    return not head or head.startswith(b"<svg") or are_figures(path)
+    return path.stat().st_size == 0 or (is_plot(path) if picture else are_figures(path))
 
 
 def _is_stream(path: Path) -> bool:
@@ -96,6 +95,8 @@ def ops(
 
     if add and json is None:
         raise UsageError("--add needs --json FILE, the file to add to")
+    if json is not None and plot is not None and json.resolve() == plot.resolve():
+        raise UsageError("--json and --plot name one file")
     require_device(device.value)
     plan = OpsPlan(
         lengths=chosen_lengths(lengths),
@@ -194,7 +195,7 @@ def _require_absent(context: typer.Context, why: str, *names: str) -> None:
             raise UsageError(f"--{name} has no effect {why}")
 
 
-def _require_records(bases: int, length: int, *, fewest: int = 20) -> None:
+def _require_records(bases: int, length: int, *, fewest: int = 6) -> None:
     """Raises UsageError where so many records can't be generated; of fewer, two classes could not be split in three."""
     if bases < fewest * length:
         asked = f"{fewest} records" if fewest > 1 else "one record"

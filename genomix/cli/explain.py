@@ -16,7 +16,7 @@ Format = Annotated[
 Stretch = Annotated[
     int | None,
     typer.Option(
-        help="Bases hidden at a time, at most: the stretches of a record are alike long [a 64th of the record, at least 100].",
+        help="Bases hidden at a time, at most: the stretches of a record are alike long [a 64th of the record, or 100 where that is less].",
         metavar="BASES",
     ),
 ]

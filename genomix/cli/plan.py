@@ -1,5 +1,6 @@
 """`genomix plan`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def plan(
     printed = json_file is not None and named(str(json_file)) == "-"
     if json_file is not None and not printed:
         require_file(json_file)
-        require_apart(json_file, [*lengths, *(file for word in lengths for file in Path(word).glob("*")), *read_too(config)])
+        require_apart(json_file, [*lengths, *_files_in(lengths), *read_too(config)])
         require_free(json_file, force=force)
         require_writable(json_file)
     options = {"train.device": None if device is None else device.value}
@@ -60,3 +61,8 @@ def plan(
     if json_file is not None:
         write_plan(made, json_file)
         say([f"written to {json_file}"])
+
+
+def _files_in(words: list[str]) -> list[Path]:
+    """Of the folders among `--lengths`; a word may be a long list of numbers."""
+    return [file for word in words if os.path.isdir(word) for file in Path(word).iterdir()]  # noqa: PTH112 - Path.is_dir raises where a name is too long

@@ -25,13 +25,12 @@ class Conflicts(StrEnum):
     drop = "drop"
 
 
-Sources = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="NAME=file pairs, folders with one sub-folder a class, or plain files labelled by an option below. FASTA, FASTQ, GenBank or EMBL, "
-        "compressed or not; - is stdin.",
-        metavar="SOURCES...",
-    ),
+_SOURCES = "NAME=file pairs, folders with one sub-folder a class, or plain files labelled by an option below. FASTA, FASTQ, GenBank or EMBL, compressed or not; - is stdin."
+
+Sources = Annotated[list[str] | None, typer.Argument(help=_SOURCES, metavar="SOURCES...")]
+
+TrainSources = Annotated[
+    list[str] | None, typer.Argument(help=f"A dataset folder, alone, as preprocess makes it; or {_SOURCES}", metavar="SOURCES...")
 ]
 
 Labels = Annotated[

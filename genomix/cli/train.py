@@ -11,7 +11,7 @@ from genomix.cli.talk import say
 
 
 def train(
-    sources: given.Sources = None,
+    sources: given.TrainSources = None,
     *,
     output: running.Output,
     preset: Annotated[str | None, typer.Option(help="Network and recipe to start from; genomix models list names them [base].")] = None,

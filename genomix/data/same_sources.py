@@ -25,8 +25,9 @@ def require_same_sources(given: Sequence[tuple[str, str | None]], recorded: Sequ
     named = {(_place(path), label): path for path, label in given}
     for key, path in named.items():
         if key not in begun:
-            label = key[1]
-            raise UsageError(f"the run was not begun with {path}{'' if label is None else f' as {label}'}", hint=_HINT)
+            how = "without a label" if key[1] is None else f"as {key[1]}"
+            known = key[0] in {place for place, _ in begun}
+            raise UsageError(f"the run was not begun with {path}{f' {how}' if known else ''}", hint=_HINT)
     for key, entry in begun.items():
         if key not in named and (entry["path"] == STDIN or Path(entry["path"]).exists()):
             raise UsageError(f"the run was begun with {entry['path']} too, which is not given now", hint=_HINT)

@@ -29,7 +29,7 @@ _BGZIP_EXTRA = b"BC\x02\x00"
 
 @contextmanager
 def open_genome(path: str) -> "Iterator[Fasta]":
-    """A plain or bgzip FASTA, indexed: `genome[contig][start:end]` is a str, `len(genome[contig])` bases.
+    """A plain or bgzip FASTA, indexed: `genome_index.bases` reads a region of it, `len(genome[contig])` is in bases.
 
     Raises:
         UsageError: standard input.

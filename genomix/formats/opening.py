@@ -105,8 +105,8 @@ def _read_whole(plain: "io.BufferedReader[Any]", path: str) -> Iterator[None]:
         read = os.lseek(kept, 0, os.SEEK_CUR) if stat.S_ISREG(now.st_mode) and size else size  # pipes and the files of /proc have no size
     finally:
         os.close(kept)
-    if read != size and read >= now.st_size:
-        found = f"{read:,} bytes read, and there were {size:,} when it was opened"
+    if (read != size or now.st_size != size) and read >= min(size, now.st_size):
+        found = f"{read:,} bytes read, {size:,} when it was opened and {now.st_size:,} at the end"
         raise DataError(
             f"changed while it was read: {found}", where=display_name(path), hint="is it still being written? Read it when it is done"
         )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +79,10 @@ def _number(word: str) -> int | None:
     parts = _WITH_UNIT.fullmatch(word.strip())
     number, unit = parts.groups() if parts else (word, "")
     try:
-        value = round(float(number.replace("_", "")) * _UNITS[unit.lower()], 3)  # 4.35 kb are 4,350 bases, not 4,349.999...
-    except ValueError:
+        value = Decimal(number.replace("_", "")) * _UNITS[unit.lower()]  # 4.35 kb are 4,350 bases, not 4,349.999...
+    except InvalidOperation:
         return None
-    if not 1 <= value < 2**40:
+    if not value.is_finite() or not 1 <= value < 2**40:
         raise UsageError(f"expected a length of at least 1 base, and of less than 2^40, found {word}")
     if value != int(value):
         raise UsageError(f"expected a whole number of bases, found {word}")

@@ -87,7 +87,7 @@ def training_curves(history: list[dict[str, Any]]) -> list[Figure]:
         return []
     chosen = max((row["step"] for row in validations if row["best"]), default=None)
     mark = (
-        " The dashed line marks the weights that were kept, those whose validation loss, averaged with the one before, is lowest."
+        " The dashed line marks the weights that were kept, those whose validation loss, averaged with the one before, is lowest, or those that training began with where none is surely lower."
         if validations
         else ""
     )

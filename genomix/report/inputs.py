@@ -49,7 +49,7 @@ class ReportInputs:
     Attributes:
         run: the run folder as the user names it; goes into the commands that the report gives.
         metrics: the content of `evaluation/metrics.json` (see `genomix.metrics.compare`), None without a test split.
-        history: the rows of `metrics.jsonl`: `event` is `step` (`step epoch loss lr tokens_per_s`) or `validation` (`step loss accuracy macro_f1 best`).
+        history: the rows of `metrics.jsonl`: `event` is `step` (`step epoch loss lr tokens_per_s`) or `validation` (`step loss accuracy macro_f1 best beyond_start`).
         settings: the resolved settings, TOML.
         provenance: the content of `provenance.json`: `written command versions machine training ...`; nested dictionaries of plain values.
         model: what to say of the network, title -> value.

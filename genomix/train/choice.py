@@ -9,7 +9,7 @@ from genomix.train.history import NOTICEABLE
 from genomix.train.state import Progress
 
 SURE = 2.0
-"""Standard errors: one network in forty that is no better comes that far by chance, but each run has a dozen to choose from."""
+"""Standard errors: of many families one network in forty that is no better comes that far by chance (of ten one in twenty, of five one in thirteen, of two one in five), and each run has a dozen to choose from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """What a run writes down as it goes: `metrics.jsonl`, one line a step and one a validation, and a progress bar on a terminal."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Self
 
 from tqdm import tqdm
 
-from genomix.errors import DataError
+from genomix.errors import DataError, OutputError
 from genomix.outputs import atomic_file
 
 HISTORY_FILE = "metrics.jsonl"
@@ -24,7 +25,7 @@ class History:
     """
 
     def __init__(self, path: Path, *, step: int, steps: int, writes: bool = True) -> None:
-        self._writes = writes
+        self._writes, self._path = writes, path
         if writes:
             _cut_back(path, step)
             self._file = path.open("a", encoding="utf-8")
@@ -48,6 +49,17 @@ class History:
     def validation(self, step: int, epoch: int, figures: dict[str, float], *, best: bool) -> None:
         self._write(event="validation", step=step, epoch=epoch, best=best, **figures)
         self._validation = f", validation {figures['loss']:.3f}"
+
+    def require_in_place(self) -> None:
+        """Raises OutputError where the run folder was removed, or is another run's by now: what is written there would be of both."""
+        if not self._writes:
+            return
+        try:
+            here = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except OSError:
+            here = False
+        if not here:
+            raise OutputError("the run folder was removed or replaced while training wrote to it", where=str(self._path.parent))
 
     def _write(self, **row: Any) -> None:
         if self._writes:

@@ -36,6 +36,7 @@ def fit(training: Training, validate: Callable[[], Reading] | None, history: His
 
     Raises:
         Interrupted: a signal asked one of the processes to stop; a checkpoint was written.
+        OutputError: the run folder was removed or replaced.
         SettingsError: the loss or a gradient is not finite; the step was not taken.
         ProcessLost: another process ended.
     """
@@ -43,7 +44,7 @@ def fit(training: Training, validate: Callable[[], Reading] | None, history: His
     with stop_requests() as stop_requested, noticing_lost_processes():
         # What composition knows already is the first candidate; a run that was stopped where validation was due has it now.
         if _validate_if_due(training, validate, history, stop_requested):
-            _stop(training)
+            _stop(training, history)
         for parts in _updates(training):
             started, rate = time.perf_counter(), training.learning_rate
             loss = _step(training, parts)
@@ -56,9 +57,9 @@ def fit(training: Training, validate: Callable[[], Reading] | None, history: His
             speed = tokens / (time.perf_counter() - started)
             history.step(progress.step, progress.epoch, loss=loss, learning_rate=rate, speed=speed)
             if stopping or _validate_if_due(training, validate, history, stop_requested):
-                _stop(training)
+                _stop(training, history)
             if progress.step % settings.checkpoint_steps == 0:
-                save(training)
+                _save(training, history)
         if progress.waited >= settings.patience and progress.step < training.steps:
             _log.info("no lower validation loss in %d validations: stopped at step %d", progress.waited, progress.step)
         if validate is not None and progress.step and progress.best_step == 0:
@@ -68,15 +69,20 @@ def fit(training: Training, validate: Callable[[], Reading] | None, history: His
             )
         if validate is None:
             training.best, progress.best_step = _weights(training.average.module), progress.step
-        save(training)
+        _save(training, history)
         if told(training.processes, training.fabric.device, asked=stop_requested(), tokens=0)[0]:
-            _stop(training, saved=True)
+            _stop(training, history, saved=True)
 
 
-def _stop(training: Training, *, saved: bool = False) -> NoReturn:
+def _save(training: Training, history: History) -> None:
+    training.processes.from_first(history.require_in_place)
+    save(training)
+
+
+def _stop(training: Training, history: History, *, saved: bool = False) -> NoReturn:
     step = training.progress.step
     if step and not saved:
-        save(training)
+        _save(training, history)
     training.processes.wait()  # a launcher ends the others when the first one leaves, and that could be in the middle of the checkpoint
     where = (
         "before the first step" if step == 0 else f"after {'the last step' if saved else f'step {step} of {training.steps}'}, state saved"

@@ -64,13 +64,13 @@ def require_still_there(dataset: Dataset, folder: Path) -> None:
         DataError: it holds other records now.
         OutputError: the run folder was removed.
     """
+    if not (folder / HISTORY_FILE).exists():  # before its checkpoints are promised; the dataset may lie in it
+        raise OutputError("the run folder was removed while training wrote to it", where=str(folder))
     try:
         dataset.require_same()
     except GenomixError as error:
         hint = "put back the dataset that training began with: the state is saved, and the same command with --resume finishes"
         raise type(error)(error.message, where=error.where, hint=hint) from error
-    if not (folder / HISTORY_FILE).exists():
-        raise OutputError("the run folder was removed or replaced while training wrote to it", where=str(folder))
 
 
 def describe_run(dataset: Dataset) -> dict[str, Any]:
