@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from genomix.errors import ProcessLost
+from genomix.errors import ProcessLost, UsageError
 
 Value = TypeVar("Value")
 
@@ -130,6 +130,12 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", "1"))
     processes = Processes(int(environment["SLURM_PROCID"]), tasks)
     return Launched("srun", processes, tasks // nodes if tasks % nodes == 0 else None, int(environment.get("SLURM_LOCALID", "0")))
+
+
+def require_alone(command: str, hint: str) -> None:
+    """Raises UsageError where a launcher started several processes of a command that does not share its work out: all would write the same."""
+    if (others := launched()) is not None:
+        raise UsageError(f"{command} is one process, and {others.by} started several", hint=hint)
 
 
 def leave(code: int) -> None:

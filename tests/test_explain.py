@@ -3,6 +3,7 @@
 import csv
 import random
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -222,6 +223,9 @@ def test_what_has_no_effect_is_said_and_what_is_done_several_times_over_refused(
         monkeypatch.setenv(name, value)
     assert main(["explain", model_folder, fasta]) == 2
     assert "explain is one process, and torchrun started several" in capsys.readouterr().err
+    assert main(["preprocess", f"a={fasta}", "-o", str(Path(fasta).parent / "dataset")]) == 2
+    assert "preprocess is one process, and torchrun started several" in capsys.readouterr().err
+    assert not (Path(fasta).parent / "dataset").exists()
 
 
 def test_lengths_at_which_nothing_vouches_for_the_model_are_warned_of(counting, caplog):

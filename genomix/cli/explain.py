@@ -53,11 +53,10 @@ def explain(
     Takes as long as predicting each record once for every stretch.
     """
     from genomix.bundle import load_bundle
-    from genomix.errors import UsageError
     from genomix.explain import ExplainTables
     from genomix.explain import explain as explain_records
     from genomix.predict import new_records
-    from genomix.processes import launched
+    from genomix.processes import require_alone
     from genomix.report.explanations import write_explanations
     from genomix.report.predictions import counted
     from genomix.settings import resolve
@@ -67,8 +66,7 @@ def explain(
         say(
             [f"{WARNING}{' and '.join(settings.unused)} has no effect here: explain asks about the most probable class, or that of --label"]
         )
-    if (others := launched()) is not None:
-        raise UsageError(f"explain is one process, and {others.by} started several", hint="start it without, and share out the files")
+    require_alone("explain", "start it without, and share out the files")
     output = named(output)
     require_sequences(model, sequences)
     require_plain(Path(output))

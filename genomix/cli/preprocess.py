@@ -41,8 +41,10 @@ def preprocess(
     from genomix.data.info import summary_lines
     from genomix.data.preprocess import PreprocessTables
     from genomix.data.preprocess import preprocess as make_dataset
+    from genomix.processes import require_alone
     from genomix.settings import resolve
 
+    require_alone("preprocess", "start it without; training then shares the dataset")
     settings = resolve(PreprocessTables, config=config, options=options)
     dataset = make_dataset(sources or [], settings.data, output, force=force)
     say(summary_lines(dataset.info))
