@@ -193,7 +193,9 @@ def test_two_processes_that_share_out_the_weights_have_the_run_of_one(alike):
     assert np.abs(np.array(one) - two).max() < 1e-3
     mine, theirs = (load_file(alike[world] / name / "model" / "model.safetensors") for world, name in ((1, "single"), (2, "sharded")))
     assert mine.keys() == theirs.keys()
-    assert all(torch.allclose(tensor.double(), theirs[name].double(), atol=2e-3) for name, tensor in mine.items())
+    assert all(
+        torch.allclose(tensor.double(), theirs[name].double(), rtol=5e-3, atol=2e-3) for name, tensor in mine.items()
+    )  # variances are above 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 13])
