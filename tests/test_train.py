@@ -442,19 +442,6 @@ def test_a_dataset_made_anew_while_it_is_trained_on_is_not_mixed_with_the_first(
     assert (tmp_path / "run" / "model").exists()
 
 
-def test_a_run_folder_that_is_removed_is_told(dataset, tmp_path, monkeypatch):
-    fitted = loop.fit
-
-    def removed(*words):
-        fitted(*words)
-        shutil.rmtree(tmp_path / "run")
-
-    monkeypatch.setattr(run, "fit", removed)
-    with pytest.raises(OutputError, match="removed while training wrote to it"):
-        train(dataset, TOKENIZER, MODEL, TRAINING.model_copy(update={"steps": 1}), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize("replaced", [False, True])
 def test_no_checkpoint_goes_into_a_run_folder_that_is_no_longer_the_run_s(replaced, dataset, tmp_path, monkeypatch):
     stepped = loop._step

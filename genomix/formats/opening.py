@@ -102,10 +102,11 @@ def _read_whole(plain: "io.BufferedReader[Any]", path: str) -> Iterator[None]:
     try:
         yield
         now = os.fstat(kept)
-        read = os.lseek(kept, 0, os.SEEK_CUR) if stat.S_ISREG(now.st_mode) and size else size  # pipes and the files of /proc have no size
+        sized = stat.S_ISREG(now.st_mode) and size > 0  # pipes and the files of /proc have no size, or one that says nothing
+        read = os.lseek(kept, 0, os.SEEK_CUR) if sized else 0
     finally:
         os.close(kept)
-    if (read != size or now.st_size != size) and read >= min(size, now.st_size):
+    if sized and (read != size or now.st_size != size) and read >= min(size, now.st_size):
         found = f"{read:,} bytes read, {size:,} when it was opened and {now.st_size:,} at the end"
         raise DataError(
             f"changed while it was read: {found}", where=display_name(path), hint="is it still being written? Read it when it is done"

@@ -51,9 +51,7 @@ class History:
         self._validation = f", validation {figures['loss']:.3f}"
 
     def require_in_place(self) -> None:
-        """Raises OutputError where the run folder was removed, or is another run's by now: what is written there would be of both."""
-        if not self._writes:
-            return
+        """Raises OutputError where the run folder was removed, or is another run's by now: what is written there would be of both. Of the process that writes."""
         try:
             here = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except OSError:

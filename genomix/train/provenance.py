@@ -11,9 +11,8 @@ from typing import Any
 
 from genomix import __version__
 from genomix.data.store import Dataset
-from genomix.errors import GenomixError, OutputError, UsageError
+from genomix.errors import GenomixError, UsageError
 from genomix.outputs import atomic_file
-from genomix.train.history import HISTORY_FILE
 from genomix.train.state import Training
 
 _FILE = "provenance.json"
@@ -56,16 +55,13 @@ def training_summary(training: Training, seconds: float, *, validated: bool) -> 
     }
 
 
-def require_still_there(dataset: Dataset, folder: Path) -> None:
-    """Raise where the dataset that training has read, or the folder that it has written to, is another one at its end: what follows would be of both.
+def require_same_dataset(dataset: Dataset) -> None:
+    """Raise where the dataset that training has read is another one at its end: what follows would be of both.
 
     Raises:
         InputMissing: the dataset is gone.
         DataError: it holds other records now.
-        OutputError: the run folder was removed.
     """
-    if not (folder / HISTORY_FILE).exists():  # before its checkpoints are promised; the dataset may lie in it
-        raise OutputError("the run folder was removed while training wrote to it", where=str(folder))
     try:
         dataset.require_same()
     except GenomixError as error:

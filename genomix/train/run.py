@@ -39,7 +39,7 @@ from genomix.train.kept_composition import COMPOSITION_FILE, kept_or_fitted
 from genomix.train.loop import fit
 from genomix.train.memory import guard_memory
 from genomix.train.optim import averaged, build_optimizer, build_schedule
-from genomix.train.provenance import begin_provenance, describe_run, require_still_there, summaries, write_provenance
+from genomix.train.provenance import begin_provenance, describe_run, require_same_dataset, summaries, write_provenance
 from genomix.train.recipe import Recipe, decide, step_count, training_records, validation_count
 from genomix.train.settings import TrainSettings
 from genomix.train.state import Progress, Training, resume_from_checkpoint
@@ -265,7 +265,7 @@ def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training
 def _finish(training: Training, bundle: Bundle, dataset: Dataset, folder: Path) -> RunResult:
     """Confidence, test split, model and provenance, written by the first process only."""
     metrics, settings, processes, seconds = None, training.settings, training.processes, training.seconds
-    processes.from_first(lambda: require_still_there(dataset, folder))
+    processes.from_first(lambda: require_same_dataset(dataset))
     bundle = with_confidence(bundle, dataset, settings, _predicting(settings), processes)
     evaluated: list[Evaluated] = []
     if len(dataset.indices("test")):
