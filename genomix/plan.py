@@ -19,7 +19,7 @@ from genomix.planning.lengths import Lengths
 from genomix.scorer import PredictSettings
 from genomix.settings.run import RunSettings
 from genomix.tokenizers import build_tokenizer
-from genomix.train.recipe import fitting_branches, resized
+from genomix.train.recipe import fitting_branches, fitting_motifs, records_of_update, resized
 from genomix.windows import Reader
 
 
@@ -117,13 +117,15 @@ def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = N
     """
     device = require_device(settings.train.device)
     tokenizer = build_tokenizer(settings.tokenizer)
-    model = fitting_branches(settings.model, settings.tokenizer)
+    training = np.array([max(lengths.rows)]) if lengths.training is None else lengths.training
+    train = settings.train.model_copy(update={"max_records": records_of_update(settings.train, training, tokenizer.stride)})
+    model = fitting_motifs(fitting_branches(settings.model, settings.tokenizer), train, training)
     costs = measured_costs(model, tokenizer.vocabulary, device, settings.train.precision, timed=True)
     if memory is None and (memory := _all_memory(costs, free_memory(device))) is None:
         raise UsageError(f"{device.type} does not tell how much memory it has", hint="--memory says it, in GiB")
     trained = resized(model, max(lengths.rows), circular=lengths.circular, tokenizer=settings.tokenizer)
     strand = lengths.strand if settings.train.strand == "auto" else settings.train.strand
-    planner = _Planner(settings, costs, memory, strand, circular=lengths.circular)
+    planner = _Planner(settings.model_copy(update={"train": train}), costs, memory, strand, circular=lengths.circular)
     return planner.plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
 
 

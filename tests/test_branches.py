@@ -1,4 +1,4 @@
-"""The branches beside the blocks: reading frames, dilated ring convolution, tilted mean, and the composition that the network starts from."""
+"""The branches beside the blocks: reading frames, motifs, dilated ring convolution, tilted mean, and the composition that the network starts from."""
 
 import itertools
 
@@ -18,6 +18,7 @@ from genomix.nn.classifier import Classifier
 from genomix.nn.composition import LEAST, Composition
 from genomix.nn.embedding import RingConvolution
 from genomix.nn.frames import FrameStem
+from genomix.nn.motifs import MotifStem
 from genomix.nn.pooling import MeanPooling
 from genomix.tokenizers import build_tokenizer
 from genomix.train import composition as fitting
@@ -125,6 +126,72 @@ def test_stop_codons_of_either_strand_stand_out_from_the_start():
 def test_frames_need_codons_and_whole_ones(vocabulary, patch):
     with pytest.raises(ValueError, match="reading frames need"):
         FrameStem(vocabulary, patch, codon=4, channels=4, layers=1, outputs=4)
+
+
+# ---- motifs ----------------------------------------------------------------------------------------------------------------------------------------
+
+
+def motif_stem(patch=6, width=7):
+    torch.manual_seed(1)
+    return MotifStem(65, patch, motifs=5, width=width, outputs=4).double()
+
+
+@pytest.mark.parametrize("circular", [True, False])
+@pytest.mark.parametrize("length", [5, 8, 20, 41])
+def test_a_position_has_the_best_score_of_each_motif_in_its_patch(length, circular):
+    """Summed base by base; a base that is not known scores nothing, and nothing lies beyond the ends of a line."""
+    stem, codes = motif_stem(), bases(length, seed=length)
+    codes[length // 2] = UNKNOWN  # the k-mers that hold it are unknown
+    batch = batch_of([codes], circular=circular, width=60)
+    found, tokens = stem(batch[0], batch[2])[0], batch[0][0, : batch[1][0]].tolist()
+    weight, bias, count = stem.convolution.convolution.weight, stem.convolution.convolution.bias, len(tokens)
+    scores = []
+    for i in range(count):
+        score = bias
+        for tap in range(7):
+            j = i + tap - 3
+            if (circular or 0 <= j < count) and tokens[j % count] < UNKNOWN:
+                score = score + weight[:, tokens[j % count] // 16, tap]
+        scores.append(score)
+    for position in range(-(-count // 6)):
+        best = torch.stack(scores[6 * position : 6 * position + 6]).amax(0)
+        expected = stem.leave.weight @ torch.nn.functional.gelu(best) + stem.leave.bias
+        assert torch.allclose(found[:, position], expected)
+
+
+@pytest.mark.parametrize("circular", [True, False])
+def test_padding_and_batch_mates_change_no_motif(circular):
+    stem = motif_stem()
+    records = [bases(length, seed=length) for length in (8, 35, 36, 100)]
+    tokens, _, rings = batch_of(records, circular=circular, width=150)
+    together = stem(tokens, rings)
+    for row, codes in enumerate(records):
+        alone, _, ring = batch_of([codes], circular=circular)
+        found = stem(alone, ring)[0]
+        assert torch.allclose(together[row, :, : found.shape[1]], found)
+
+
+def test_where_in_its_patch_a_motif_stands_makes_no_difference():
+    """What the mean over a patch's k-mers can't say: all its bases in order, and not the same ones in another."""
+    stem, motif = MotifStem(65, 30, motifs=1, width=11, outputs=1).double(), bases(11, seed=3)
+    with torch.no_grad():
+        stem.convolution.convolution.weight.fill_(-1.0)[0, torch.from_numpy(motif).long(), torch.arange(11)] = 1.0
+
+    def said(inserted, place):
+        codes = np.zeros(32, np.uint8)
+        codes[place : place + 11] = inserted
+        tokens, _, circular = batch_of([codes], circular=False)
+        return stem(tokens, circular).item()
+
+    assert said(motif, 3) == said(motif, 15)
+    shuffled = [said(np.random.default_rng(seed).permutation(motif), 3) for seed in range(5)]
+    assert min(abs(said(motif, 3) - each) for each in shuffled) > 1e-3
+
+
+@pytest.mark.parametrize("vocabulary", [16, 35])
+def test_motifs_need_k_mers_of_four_letters(vocabulary):
+    with pytest.raises(ValueError, match="motifs need"):
+        MotifStem(vocabulary, 6, motifs=4, width=5, outputs=4)
 
 
 # ---- tilted mean -----------------------------------------------------------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ def published(max_tokens=64):
 
 
 def branches():
-    """With reading frames and composition."""
-    return settings(patch=6, codon=5, frame_channels=7, frame_layers=3, composition=True)
+    """With reading frames, motifs and composition."""
+    return settings(patch=6, codon=5, frame_channels=7, frame_layers=3, motifs=6, motif_width=5, composition=True)
 
 
 def network(shape, seed=0, vocabulary=VOCABULARY):
@@ -240,6 +240,7 @@ def test_a_single_record_trains():
         ({"stem_kernel": 0}, "without a stem"),
         ({"codon": 4}, "multiple of 3"),
         ({"stem_kernel": 4}, "stem_kernel must be odd"),
+        ({"motif_width": 4}, "motif_width must be odd"),
         ({"channels": 7}, "multiple of block.mixer.heads"),
         ({"kanals": 7}, "Extra inputs"),
     ],

@@ -123,14 +123,25 @@ def test_planned_memory_is_within_a_fifth_of_the_measured_peak(preset):
 def test_bytes_of_a_long_record_follow_from_short_ones(preset, way):
     settings, vocabulary = ModelSettings(**load_preset(preset)["model"]), 4097
     tokens = min(settings.max_tokens, settings.patch * 5_000)
+    settings = settings.model_copy(update={"motifs": 0})  # in records as long as this none are looked for
     found = Specimen(settings, vocabulary, CPU, "fp32").sample(tokens, way, timed=False)
     costs = replace(measured_costs(settings, vocabulary, CPU, "fp32"), heap=False)
     planned = costs.prediction((1, tokens)) if way == "prediction" else costs.update([(1, tokens)], way)
     assert planned == pytest.approx(found.peak, rel=0.05)
 
 
-def test_the_plan_knows_that_long_records_do_not_keep_what_goes_into_all_factors(monkeypatch):
+@pytest.mark.parametrize("way", ["plain", "recomputed", "prediction"])
+def test_the_plan_knows_what_motifs_take(way):
     settings = ModelSettings(**load_preset("base")["model"])
+    assert settings.motifs
+    found = Specimen(settings, 4097, CPU, "fp32").sample(2_000, way, timed=False)
+    costs = replace(measured_costs(settings, 4097, CPU, "fp32"), heap=False)
+    planned = costs.prediction((1, 2_000)) if way == "prediction" else costs.update([(1, 2_000)], way)
+    assert planned == pytest.approx(found.peak, rel=0.15)
+
+
+def test_the_plan_knows_that_long_records_do_not_keep_what_goes_into_all_factors(monkeypatch):
+    settings = ModelSettings(**load_preset("base")["model"] | {"motifs": 0})
     costs, tokens = replace(measured_costs(settings, 4097, CPU, "fp32"), heap=False), settings.patch * 5_000
     whole = Specimen(settings, 4097, CPU, "fp32").sample(tokens, "plain", timed=False).peak
     monkeypatch.setattr("genomix.nn.mixers.paramixer.MOST_KEPT", 6 * 4 * settings.channels * 5_000)
@@ -142,7 +153,7 @@ def test_the_plan_knows_that_long_records_do_not_keep_what_goes_into_all_factors
 
 @pytest.mark.parametrize("word", [4, 6])
 def test_a_step_of_pretraining_is_planned_with_its_own_head_and_loss(word):
-    settings = ModelSettings(**load_preset("tiny")["model"])
+    settings = ModelSettings(**load_preset("tiny")["model"] | {"motifs": 0})
     hiding = Hiding(MaskingSettings(word=word), cell=settings.patch)
     costs = replace(measured_costs(settings, 4097, CPU, "fp32", ways=("plain", "recomputed"), hiding=hiding), heap=False)
     network = Reconstructor(settings, 4097, torch.full((4**word,), 4.0**-word))

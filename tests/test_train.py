@@ -23,7 +23,7 @@ from genomix.bundle import load_bundle
 from genomix.confidence import at_temperature
 from genomix.confidence.temperature import calibrated_log_losses
 from genomix.data.balance import class_factors
-from genomix.data.batches import TrainingBatches
+from genomix.data.batches import TrainingBatches, plan_epoch
 from genomix.data.cleaning import CleaningSettings
 from genomix.data.preprocess import PreprocessSettings, preprocess
 from genomix.data.splits import SplitSettings
@@ -42,7 +42,7 @@ from genomix.train.choice import Reading
 from genomix.train.composition import fit_composition
 from genomix.train.history import read_history
 from genomix.train.optim import averaged, build_optimizer, build_schedule
-from genomix.train.recipe import resized, step_count, validation_count
+from genomix.train.recipe import decide, fitting_motifs, records_of_update, resized, step_count, validation_count
 from genomix.train.run import train
 from genomix.train.settings import TrainSettings
 from genomix.train.start import spectral_loadings
@@ -621,6 +621,37 @@ def test_the_number_of_steps_follows_the_data_within_bounds():
     assert [step_count(settings, 500, tokens) for tokens in (2_000, 50_000)] == [500, 100]
     assert step_count(TrainSettings(steps=7), 50, 10) == 7
     assert step_count(TrainSettings(most_steps=50), 500, 10) == 50
+
+
+def test_an_update_has_more_records_where_they_are_many_and_short():
+    def records(count, length, **changes):
+        settings = TrainSettings(epochs=10, most_steps=1_000, update_tokens=10_000, **changes)
+        return records_of_update(settings, np.full(count, length), 1)
+
+    assert [records(count, 100) for count in (10, 1_600, 1_700, 5_000, 10_000, 10**6)] == [16, 16, 17, 50, 100, 100]
+    assert [records(10**6, length) for length in (50, 500, 5_000)] == [200, 20, 16]
+    assert records(10**6, 50, max_records=8) == 8
+    assert records_of_update(TrainSettings(epochs=10, most_steps=1_000, update_tokens=10_000), np.full(10**6, 100), 2) == 200
+
+
+def test_a_run_settles_how_many_records_an_update_has(tmp_path):
+    dataset = small_dataset(tmp_path, records=60)
+    settings = TrainSettings(epochs=20, most_steps=60, update_tokens=20 * int(dataset.lengths.mean()))
+    records = dataset.indices("train")
+    recipe = decide(dataset, records, TOKENIZER, MODEL, settings)
+    assert recipe.training.max_records == records_of_update(settings, dataset.lengths[records], TOKENIZER.stride) > 16
+    assert max(len(update) for update in plan_epoch(len(records), max_records=recipe.training.max_records, seed=0, epoch=0)) > 16
+
+
+def test_motifs_are_looked_for_in_short_records_only(caplog):
+    model, settings = ModelSettings(motifs=8), TrainSettings(motif_length=300)
+    preset = model.model_copy()
+    preset.model_fields_set.discard("motifs")  # as a preset's are
+    assert fitting_motifs(model, settings, np.array([100, 500])) == model
+    assert fitting_motifs(preset, settings, np.array([100, 501])).motifs == 0
+    assert not caplog.text
+    assert fitting_motifs(model, settings, np.array([100, 1_501])).motifs == 0
+    assert "model.motifs has no effect: the training records have 800 bases on average, and train.motif_length is 300" in caplog.text
 
 
 def test_validation_is_read_less_often_where_it_costs_more_than_training():

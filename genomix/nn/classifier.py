@@ -1,6 +1,6 @@
 """The whole network, from tokens to one score a class.
 
-    tokens -> patch embedding (+ position table) -> stem (+ reading frames) -> blocks -> pooling -> norm, dropout, linear (+ composition) -> logits
+    tokens -> patch embedding (+ position table) -> stem (+ reading frames, + motifs) -> blocks -> pooling -> norm, dropout, linear (+ composition) -> logits
 
 `ModelSettings` is the architecture; the published network and ours are two settings of the same parts.
 """
@@ -18,6 +18,7 @@ from genomix.nn.composition import Composition
 from genomix.nn.embedding import PatchEmbedding, RingConvolution
 from genomix.nn.frames import FrameStem
 from genomix.nn.mixers import Paramixer
+from genomix.nn.motifs import MotifStem
 from genomix.nn.pooling import FeatureNorm, FlattenPooling, MeanPooling
 from genomix.nn.settings import ModelSettings
 
@@ -35,7 +36,7 @@ class Classifier(nn.Module):
             there, of a Paramixer's factors every second one once more: the same gradients, less memory, more time. Off at first.
     """
 
-    BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "blocks")
+    BODY: ClassVar[tuple[str, ...]] = ("embedding", "position_table", "embedding_dropout", "stem", "frames", "motifs", "blocks")
     LATER: ClassVar[tuple[str, ...]] = ("composition.divisor",)
 
     def __init__(self, settings: ModelSettings, vocabulary: int, classes: int) -> None:
@@ -47,6 +48,7 @@ class Classifier(nn.Module):
         self.embedding_dropout = nn.Dropout(settings.embedding_dropout)
         self.stem = RingConvolution(settings.embedding, settings.channels, settings.stem_kernel) if settings.stem_kernel else None
         self.frames = self._frames(vocabulary) if settings.codon else None
+        self.motifs = self._motifs(vocabulary) if settings.motifs else None
         self.blocks = nn.ModuleList(Block(settings.channels, positions, settings.block) for _ in range(settings.blocks))
         self.pooling = self._pooling(positions)
         self.composition = Composition(vocabulary, classes) if settings.composition else None
@@ -133,6 +135,8 @@ class Classifier(nn.Module):
             hidden = self.stem(hidden, positions, circular)
         if self.frames is not None:
             hidden = hidden + self.frames(tokens, positions, circular)
+        if self.motifs is not None:
+            hidden = hidden + self.motifs(tokens, circular)
         return hidden
 
     def _frames(self, vocabulary: int) -> FrameStem:
@@ -145,6 +149,10 @@ class Classifier(nn.Module):
             layers=settings.frame_layers,
             outputs=settings.channels,
         )
+
+    def _motifs(self, vocabulary: int) -> MotifStem:
+        settings = self.settings
+        return MotifStem(vocabulary, settings.patch, motifs=settings.motifs, width=settings.motif_width, outputs=settings.channels)
 
     def _pooling(self, positions: int) -> FlattenPooling | MeanPooling:
         if self.settings.pooling == "flatten":

@@ -136,6 +136,10 @@ class ModelSettings(BaseModel):
     """Channels of that branch."""
     frame_layers: int = Field(default=4, ge=1)
     """Its dilated convolutions; n of them see 2^n - 1 positions on either side."""
+    motifs: int = Field(default=0, ge=0)
+    """Motifs that are looked for base by base; 0 leaves the branch out, as training does where records are long (`train.motif_length`)."""
+    motif_width: int = Field(default=19, ge=1)
+    """Bases of a motif, an odd number."""
     position_table: bool = False
     """Learn an embedding of the absolute position, as published."""
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -162,6 +166,8 @@ class ModelSettings(BaseModel):
             raise ValueError(f"without a stem, embedding ({self.embedding}) and channels ({self.channels}) must be equal")
         if self.stem_kernel and self.stem_kernel % 2 == 0:
             raise ValueError(f"stem_kernel must be odd, got {self.stem_kernel}")
+        if self.motif_width % 2 == 0:
+            raise ValueError(f"motif_width must be odd, got {self.motif_width}")
         if self.codon and self.patch % PHASES:
             raise ValueError(f"with reading frames (codon above 0) patch must be a multiple of {PHASES}, got {self.patch}")
         self.block.mixer.check_channels(self.channels)

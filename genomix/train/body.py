@@ -1,4 +1,4 @@
-"""The body of a network (embedding, stem, reading frames, blocks) as a model folder of its own, and as the start of another network.
+"""The body of a network (embedding, stem, reading frames, motifs, blocks) as a model folder of its own, and as the start of another network.
 
 `genomix pretrain` writes a body; `train --init` takes one from there or out of a trained model. Head and composition branch never come along: they say
 how a classifier's own classes look, and start afresh also where these are the same.

@@ -17,7 +17,7 @@ from genomix.devices import require_device
 from genomix.errors import SettingsError, UsageError
 from genomix.processes import Launched, Processes, launched, noticing_lost_processes
 from genomix.train import sharding
-from genomix.train.settings import TrainSettings
+from genomix.train.settings import FEWEST_RECORDS, TrainSettings
 
 _PATIENCE = timedelta(hours=6)
 """How long a process waits for another, which may be preprocessing, or fitting baselines; one that has ended is noticed at once, or by the launcher."""
@@ -78,9 +78,10 @@ def launch(settings: TrainSettings) -> Fabric:
 
 def require_records_for(settings: TrainSettings, processes: int) -> None:
     """Raises SettingsError where an update has fewer records than there are processes to share them."""
-    if settings.max_records < processes:
+    records = settings.max_records or FEWEST_RECORDS
+    if records < processes:
         raise SettingsError(
-            f"train.max_records is {settings.max_records}: an update's records are too few for {processes:,} processes",
+            f"train.max_records is {records}: an update's records are too few for {processes:,} processes",
             hint="fewer processes, or a larger train.max_records",
         )
 

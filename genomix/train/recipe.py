@@ -14,7 +14,7 @@ from genomix.errors import DataError
 from genomix.nn.classifier import ModelSettings
 from genomix.tokenizers import TokenizerSettings, build_tokenizer
 from genomix.train.body import read_body, require_fitting
-from genomix.train.settings import TrainSettings
+from genomix.train.settings import FEWEST_RECORDS, TrainSettings
 from genomix.train.start import LONGEST_SPECTRAL_K
 
 _log = logging.getLogger(__name__)
@@ -85,25 +85,60 @@ def flat(nest: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:
     """What holds for these training records."""
-    longest = int(dataset.lengths[records].max())
-    model = fitting_branches(model, tokenizer)
-    model = resized(model, longest, circular=dataset.circular, tokenizer=tokenizer)
+    lengths = dataset.lengths[records]
+    model = fitting_motifs(fitting_branches(model, tokenizer), settings, lengths)
+    model = resized(model, int(lengths.max()), circular=dataset.circular, tokenizer=tokenizer)
+    settings = settings.model_copy(update={"max_records": records_of_update(settings, lengths, tokenizer.stride)})
     return Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
 
 
+def records_of_update(settings: TrainSettings, lengths: np.ndarray, stride: int) -> int:
+    """How many records an update has at most.
+
+    An update of sixteen short records costs little more than its fixed part, and of a large set such updates would never see most records.
+
+    Args:
+        lengths: of the training records, in bases.
+        stride: bases from one token to the next.
+    """
+    if settings.max_records:
+        return settings.max_records
+    wanted = -(-settings.epochs * len(lengths) // settings.most_steps)
+    affordable = int(settings.update_tokens * stride / lengths.mean())
+    return max(FEWEST_RECORDS, min(wanted, affordable))
+
+
+_BRANCHES = {"codon": "reading-frame", "composition": "composition", "motifs": "motif"}
+
+
 def fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> ModelSettings:
-    """Without the branches that these tokens can't serve: codons need letters in order, one after the other, and composition a table of all k-mers."""
+    """Without the branches that these tokens can't serve: codons and motifs need letters in order, one after the other, and composition a table of all k-mers."""
     plain = tokenizer.kind == "kmer" and not tokenizer.canonical and tokenizer.stride == 1
     off: dict[str, Any] = {}
     if model.codon and not (plain and tokenizer.k >= 3):
         off["codon"] = 0
     if model.composition and not (plain and tokenizer.k <= LONGEST_SPECTRAL_K):
         off["composition"] = False
+    if model.motifs and not (plain or tokenizer.kind == "nucleotide"):
+        off["motifs"] = 0
     if off:
-        _log.warning(
-            "these tokens serve no %s branch: left out", " and no ".join("reading-frame" if name == "codon" else name for name in off)
-        )
+        _log.warning("these tokens serve no %s branch: left out", " and no ".join(_BRANCHES[name] for name in off))
     return model.model_copy(update=off)
+
+
+def fitting_motifs(model: ModelSettings, settings: TrainSettings, lengths: np.ndarray) -> ModelSettings:
+    """Without motifs where the training records are long.
+
+    Args:
+        lengths: of these, in bases.
+    """
+    mean = float(lengths.mean())
+    if not model.motifs or mean <= settings.motif_length:
+        return model
+    if "motifs" in model.model_fields_set:
+        have = f"{mean:,.0f} bases on average, and train.motif_length is {settings.motif_length:,}"
+        _log.warning("model.motifs has no effect: the training records have %s", have)
+    return model.model_copy(update={"motifs": 0})
 
 
 def training_records(dataset: Dataset, tokenizer: TokenizerSettings) -> np.ndarray:

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from genomix.data.augment import AugmentSettings
 
+FEWEST_RECORDS = 16
+"""Of an update whose size the training records decide."""
+
 
 class TrainSettings(BaseModel):
     """Training, model choice and what it runs on.
@@ -34,8 +37,14 @@ class TrainSettings(BaseModel):
     """Tokens after which long records stop, once `fewest_steps` are done: minutes on two cores; worth raising on an accelerator."""
     token_budget: int = Field(default=262_144, ge=1)
     """Tokens of a padded batch, at most; where memory is short training takes fewer (`genomix plan` says how many)."""
-    max_records: int = Field(default=16, ge=1)
-    """Records of an update, at most. Several processes share them out: that makes an update faster, not larger."""
+    max_records: int = Field(default=0, ge=0)
+    """Records of an update, at most. Several processes share them out: that makes an update faster, not larger. 0 lets the training records decide: sixteen, and
+    where they are many and short as many more as all need to be seen `epochs` times, up to `update_tokens`."""
+    update_tokens: int = Field(default=32_768, ge=1)
+    """Tokens up to which an update of more than sixteen records grows, where `max_records` is 0."""
+    motif_length: int = Field(default=2_000, ge=0)
+    """Mean length of the training records, in bases, up to which `model.motifs` are looked for: what they cost grows with every base, and in long records some
+    motif is found anywhere."""
     recompute: Literal["auto", "always", "never"] = "auto"
     """Compute each block's activations again in the backward pass rather than keep them: the same gradients, less memory, a third more time (more
     on a CPU with records of 1 Mb). auto does so for the updates that would not fit otherwise."""
