@@ -119,12 +119,12 @@ def make_plan(settings: RunSettings, lengths: Lengths, *, memory: int | None = N
     tokenizer = build_tokenizer(settings.tokenizer)
     training = np.array([max(lengths.rows)]) if lengths.training is None else lengths.training
     train = settings.train.model_copy(update={"max_records": records_of_update(settings.train, training, tokenizer.stride)})
-    model = fitting_motifs(fitting_branches(settings.model, settings.tokenizer), train, training)
+    strand = lengths.strand if train.strand == "auto" else train.strand
+    model = fitting_motifs(fitting_branches(settings.model, settings.tokenizer), train, training, strand)
     costs = measured_costs(model, tokenizer.vocabulary, device, settings.train.precision, timed=True)
     if memory is None and (memory := _all_memory(costs, free_memory(device))) is None:
         raise UsageError(f"{device.type} does not tell how much memory it has", hint="--memory says it, in GiB")
     trained = resized(model, max(lengths.rows), circular=lengths.circular, tokenizer=settings.tokenizer)
-    strand = lengths.strand if settings.train.strand == "auto" else settings.train.strand
     planner = _Planner(settings.model_copy(update={"train": train}), costs, memory, strand, circular=lengths.circular)
     return planner.plan(lengths, device.type, _parameters(trained, tokenizer.vocabulary, lengths.classes))
 

@@ -131,9 +131,9 @@ def test_frames_need_codons_and_whole_ones(vocabulary, patch):
 # ---- motifs ----------------------------------------------------------------------------------------------------------------------------------------
 
 
-def motif_stem(patch=6, width=7):
+def motif_stem(*, both_strands=False):
     torch.manual_seed(1)
-    return MotifStem(65, patch, motifs=5, width=width, outputs=4).double()
+    return MotifStem(65, 6, motifs=5, width=7, outputs=4, both_strands=both_strands).double()
 
 
 @pytest.mark.parametrize("circular", [True, False])
@@ -159,9 +159,10 @@ def test_a_position_has_the_best_score_of_each_motif_in_its_patch(length, circul
         assert torch.allclose(found[:, position], expected)
 
 
+@pytest.mark.parametrize("both_strands", [True, False])
 @pytest.mark.parametrize("circular", [True, False])
-def test_padding_and_batch_mates_change_no_motif(circular):
-    stem = motif_stem()
+def test_padding_and_batch_mates_change_no_motif(circular, both_strands):
+    stem = motif_stem(both_strands=both_strands)
     records = [bases(length, seed=length) for length in (8, 35, 36, 100)]
     tokens, _, rings = batch_of(records, circular=circular, width=150)
     together = stem(tokens, rings)
@@ -186,6 +187,14 @@ def test_where_in_its_patch_a_motif_stands_makes_no_difference():
     assert said(motif, 3) == said(motif, 15)
     shuffled = [said(np.random.default_rng(seed).permutation(motif), 3) for seed in range(5)]
     assert min(abs(said(motif, 3) - each) for each in shuffled) > 1e-3
+
+
+def test_on_both_strands_a_ring_and_its_other_strand_have_the_same_motifs():
+    codes = bases(6 * 9)
+    this, other = (batch_of([strand]) for strand in (codes, 3 - codes[::-1]))
+    stem, forward = motif_stem(both_strands=True), motif_stem()
+    assert torch.allclose(stem(this[0], this[2]), stem(other[0], other[2]).flip(2))
+    assert not torch.allclose(forward(this[0], this[2]), forward(other[0], other[2]).flip(2))
 
 
 @pytest.mark.parametrize("vocabulary", [16, 35])

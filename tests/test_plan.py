@@ -134,10 +134,10 @@ def test_bytes_of_a_long_record_follow_from_short_ones(preset, way):
 def test_the_plan_knows_what_motifs_take(way):
     settings = ModelSettings(**load_preset("base")["model"])
     assert settings.motifs
-    found = Specimen(settings, 4097, CPU, "fp32").sample(2_000, way, timed=False)
+    found = Specimen(settings, 4097, CPU, "fp32").sample(16_000, way, timed=False)
     costs = replace(measured_costs(settings, 4097, CPU, "fp32"), heap=False)
-    planned = costs.prediction((1, 2_000)) if way == "prediction" else costs.update([(1, 2_000)], way)
-    assert planned == pytest.approx(found.peak, rel=0.15)
+    planned = costs.prediction((1, 16_000)) if way == "prediction" else costs.update([(1, 16_000)], way)
+    assert planned == pytest.approx(found.peak, rel=0.05)
 
 
 def test_the_plan_knows_that_long_records_do_not_keep_what_goes_into_all_factors(monkeypatch):
@@ -717,6 +717,17 @@ def test_lengths_come_from_files_too(dataset, tmp_path):
         assert [row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]] == expected
     assert main(["plan", *SMALL, "--lengths", str(dataset.folder), "--json", str(tmp_path / "plan.json"), "--force"]) == 0
     assert max(row["bases"] for row in json.loads((tmp_path / "plan.json").read_text())["rows"]) == dataset.lengths.max()
+
+
+def test_updates_of_many_short_records_are_planned_as_training_makes_them(tmp_path):
+    rng = random.Random(0)
+    fasta = write_fasta(tmp_path / "x.fa", {str(i): random_sequence(rng, 60, gc=0.5) for i in range(300)})
+    for words, expected in (([str(fasta)], 12 * 300 // 100), (["60"], 16), ([str(fasta), "--set", "train.max_records=24"], 24)):
+        assert (
+            main(["plan", *SMALL, "--set", "train.most_steps=100", "--lengths", *words, "--json", str(tmp_path / "plan.json"), "--force"])
+            == 0
+        )
+        assert json.loads((tmp_path / "plan.json").read_text())["records"] == expected
 
 
 def test_a_dataset_is_planned_for_by_its_own_strand_and_ends(tmp_path, monkeypatch):

@@ -633,6 +633,8 @@ def test_another_architecture_is_refused_by_the_name_of_the_setting(changes, tok
         ([], ["--preset=cvpr22"]),
         (["model.block.mixer.kind=rotation"], ["model.block.mixer.links=7", "model.block.mixer.heads=2"]),
         (["tokenizer.canonical=true", "model.codon=0"], ["tokenizer.k=4"]),
+        (["model.motifs=32", "model.motif_width=9"], []),
+        (["model.channels=32"], ["model.motifs=0"]),
     ],
 )
 def test_the_settings_that_are_named_make_a_network_that_takes_the_body(made, wanted):
@@ -648,6 +650,19 @@ def test_the_settings_that_are_named_make_a_network_that_takes_the_body(made, wa
     options = fitting_options(body, other.model, other.tokenizer)
     fitting = settled([*wanted, *(option.removeprefix("--set ") for option in options)])
     require_fitting(body, fitting.model, fitting.tokenizer)
+
+
+@pytest.mark.parametrize(("made", "wanted"), [(0, 4), (4, 0)])
+def test_a_body_with_motifs_and_one_without_them_fit(made, wanted, tmp_path, caplog):
+    """The branch is left out where records are long, so the two data sets decide who has it."""
+    caplog.set_level("INFO")
+    dataset = small_dataset(tmp_path)
+    once = TRAINING.model_copy(update={"steps": 1})
+    train(dataset, TOKENIZER, MODEL.model_copy(update={"motifs": made}), once, tmp_path / "model")
+    again = once.model_copy(update={"init": str(tmp_path / "model")})
+    found = train(dataset, TOKENIZER, MODEL.model_copy(update={"motifs": wanted}), again, tmp_path / "run")
+    assert found.bundle.model.settings.motifs == wanted
+    assert f"tensors {'start afresh' if wanted else 'have no place in this network'}: motifs.convolution" in caplog.text
 
 
 def test_the_way_from_the_command_line(tmp_path, capsys):

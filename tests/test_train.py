@@ -647,11 +647,19 @@ def test_motifs_are_looked_for_in_short_records_only(caplog):
     model, settings = ModelSettings(motifs=8), TrainSettings(motif_length=300)
     preset = model.model_copy()
     preset.model_fields_set.discard("motifs")  # as a preset's are
-    assert fitting_motifs(model, settings, np.array([100, 500])) == model
-    assert fitting_motifs(preset, settings, np.array([100, 501])).motifs == 0
+    assert fitting_motifs(model, settings, np.array([100, 500]), "both").motifs == 8
+    assert fitting_motifs(preset, settings, np.array([100, 501]), "both").motifs == 0
     assert not caplog.text
-    assert fitting_motifs(model, settings, np.array([100, 1_501])).motifs == 0
+    assert fitting_motifs(model, settings, np.array([100, 1_501]), "both").motifs == 0
     assert "model.motifs has no effect: the training records have 800 bases on average, and train.motif_length is 300" in caplog.text
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+def test_motifs_are_looked_for_on_the_strands_of_the_run(strand):
+    def settled(asked):
+        return fitting_motifs(ModelSettings(motifs=8, motif_strand=asked), TrainSettings(), np.array([100]), strand).motif_strand
+
+    assert [settled(asked) for asked in ("auto", "both", "forward")] == [strand, "both", "forward"]
 
 
 def test_validation_is_read_less_often_where_it_costs_more_than_training():

@@ -152,7 +152,14 @@ class Classifier(nn.Module):
 
     def _motifs(self, vocabulary: int) -> MotifStem:
         settings = self.settings
-        return MotifStem(vocabulary, settings.patch, motifs=settings.motifs, width=settings.motif_width, outputs=settings.channels)
+        return MotifStem(
+            vocabulary,
+            settings.patch,
+            motifs=settings.motifs,
+            width=settings.motif_width,
+            outputs=settings.channels,
+            both_strands=settings.motif_strand == "both",
+        )
 
     def _pooling(self, positions: int) -> FlattenPooling | MeanPooling:
         if self.settings.pooling == "flatten":

@@ -54,11 +54,17 @@ class RingConvolution(nn.Module):
         lengths: Int[Tensor, " batch"],
         circular: Bool[Tensor, " batch"],
     ) -> Float[Tensor, "batch outputs position"]:
+        return self.convolution(self.extended(hidden, lengths, circular))
+
+    def extended(
+        self, hidden: Float[Tensor, "batch inputs position"], lengths: Int[Tensor, " batch"], circular: Bool[Tensor, " batch"]
+    ) -> Float[Tensor, "batch inputs width"]:
+        """What the convolution sees: `beyond` more positions on either side."""
         inside = positions_inside(lengths, hidden.shape[2])
         padded = F.pad(hidden.masked_fill(~inside, 0), (self.beyond, self.beyond))
         if self.beyond and bool(circular.any()):
             padded = self._joined(padded, lengths, circular)
-        return self.convolution(padded)
+        return padded
 
     def _joined(
         self, padded: Float[Tensor, "batch inputs width"], lengths: Int[Tensor, " batch"], circular: Bool[Tensor, " batch"]

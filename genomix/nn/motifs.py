@@ -28,13 +28,15 @@ class MotifStem(nn.Module):
         patch: tokens of a position.
         motifs: how many are looked for.
         width: bases of a motif, an odd number.
+        both_strands: whether a motif may stand on the other strand as well: then it is looked for there with the same weights, and the better of the two scores counts.
     """
 
-    def __init__(self, vocabulary: int, patch: int, *, motifs: int, width: int, outputs: int) -> None:
+    def __init__(self, vocabulary: int, patch: int, *, motifs: int, width: int, outputs: int, both_strands: bool = False) -> None:
         super().__init__()
         if vocabulary % _BASES != 1:
             raise ValueError("motifs need k-mers of four letters, and an id for the unknown one")
         self.patch, self.per_base = patch, (vocabulary - 1) // _BASES
+        self.both_strands = both_strands
         self.convolution = RingConvolution(_BASES, motifs, width)
         self.leave = Pointwise(motifs, outputs)
 
@@ -45,6 +47,19 @@ class MotifStem(nn.Module):
         known = tokens >= 0
         bases = torch.div(tokens, self.per_base, rounding_mode="floor")
         letters = bases[:, None] == torch.arange(_BASES, device=tokens.device)[:, None]
-        scores = self.convolution(letters.to(self.leave.weight.dtype), known.sum(1), circular)
+        scores = self._scores(letters.to(self.leave.weight.dtype), known.sum(1), circular)
         scores = scores.masked_fill_(~known[:, None], _NEVER)  # in place: they are by far the largest array
-        return self.leave(F.gelu(scores.unflatten(2, (positions, self.patch)).amax(3)))
+        best = scores.unflatten(2, (positions, self.patch)).amax(3)
+        if self.both_strands:
+            best = best.unflatten(1, (2, -1)).amax(1)
+        return self.leave(F.gelu(best))
+
+    def _scores(self, letters: Tensor, lengths: Tensor, circular: Tensor) -> Float[Tensor, "batch motif base"]:
+        """Of every motif at every base; with both strands first all on this one, then all on the other, each in the middle of what it covers."""
+        if not self.both_strands:
+            return self.convolution(letters, lengths, circular)
+        weight, bias = self.convolution.convolution.weight, self.convolution.convolution.bias
+        assert bias is not None
+        other = weight.flip(1, 2)  # the bases in reverse order, and of each the complement, 3 - b
+        extended = self.convolution.extended(letters, lengths, circular)
+        return F.conv1d(extended, torch.cat([weight, other]), torch.cat([bias, bias]))

@@ -140,6 +140,8 @@ class ModelSettings(BaseModel):
     """Motifs that are looked for base by base; 0 leaves the branch out, as training does where records are long (`train.motif_length`)."""
     motif_width: int = Field(default=19, ge=1)
     """Bases of a motif, an odd number."""
+    motif_strand: Literal["auto", "both", "forward"] = "auto"
+    """`both` looks for a motif on either strand; auto is as the run's strand (`train.strand`), and `forward` where nothing says it."""
     position_table: bool = False
     """Learn an embedding of the absolute position, as published."""
     embedding_dropout: float = Field(default=0.0, ge=0, lt=1)

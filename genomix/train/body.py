@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _TOKENIZER = ("kind", "k", "stride", "canonical")
 _BODY = ("patch", "embedding", "channels", "stem_kernel", "codon", "frame_channels", "frame_layers", "position_table", "blocks")
+_MOTIFS = ("motifs", "motif_width")
+"""Of two networks that both look for motifs; where one does not, the branch starts afresh or is left out."""
 _BLOCK = ("mixer", "norm", "residual", "gate", "feed_forward")
 """Settings that two networks must share for one to take the other's body; the rest concerns the head, or dropout."""
 
@@ -142,6 +144,8 @@ def fitting_options(body: Body, model: ModelSettings, tokenizer: TokenizerSettin
     made, wanted = _named(body.settings, body.tokenizer), _named(model, tokenizer)
     if not body.settings.position_table:
         made.pop("model.max_tokens", None)  # follows from the records
+    if not model.motifs:
+        made = {name: value for name, value in made.items() if name.removeprefix("model.") not in _MOTIFS}
     for name, field in MixerSettings.model_fields.items():
         full = f"model.block.mixer.{name}"
         if full in wanted:
@@ -157,7 +161,7 @@ def _word(value: Any) -> str:
 def _named(model: ModelSettings, tokenizer: TokenizerSettings) -> dict[str, Any]:
     """Full name -> value of each setting that shapes the body, in the words of `--set`."""
     values = {f"tokenizer.{name}": getattr(tokenizer, name) for name in _TOKENIZER}
-    values |= {f"model.{name}": getattr(model, name) for name in _BODY}
+    values |= {f"model.{name}": getattr(model, name) for name in (*_BODY, *(_MOTIFS if model.motifs else ()))}
     for name in _BLOCK:
         value = getattr(model.block, name)
         inner = (

@@ -245,11 +245,12 @@ def _result(training: Training, trial: MaskedBatches, guesses: Guesses) -> Pretr
 
 def _announce(network: Reconstructor, batches: MaskedBatches, training: Training, guesses: Guesses | None) -> None:
     _log.info(
-        "pretraining %s parameters on %d records, %s bases: %d steps on %s",
+        "pretraining %s parameters on %d records, %s bases: %d steps of %d records on %s",
         f"{sum(parameter.numel() for parameter in network.parameters()):,}",
         len(batches.indices),
         f"{int(batches.dataset.lengths[batches.indices].sum()):,}",
         training.steps,
+        min(training.settings.max_records, len(batches.indices)),
         training.fabric.device,
     )
     if guesses:

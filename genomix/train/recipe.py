@@ -85,11 +85,11 @@ def flat(nest: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def decide(dataset: Dataset, records: np.ndarray, tokenizer: TokenizerSettings, model: ModelSettings, settings: TrainSettings) -> Recipe:
     """What holds for these training records."""
-    lengths = dataset.lengths[records]
-    model = fitting_motifs(fitting_branches(model, tokenizer), settings, lengths)
+    lengths, strand = dataset.lengths[records], dataset.strand if settings.strand == "auto" else settings.strand
+    model = fitting_motifs(fitting_branches(model, tokenizer), settings, lengths, strand)
     model = resized(model, int(lengths.max()), circular=dataset.circular, tokenizer=tokenizer)
     settings = settings.model_copy(update={"max_records": records_of_update(settings, lengths, tokenizer.stride)})
-    return Recipe(tokenizer, model, settings, dataset.strand if settings.strand == "auto" else settings.strand)
+    return Recipe(tokenizer, model, settings, strand)
 
 
 def records_of_update(settings: TrainSettings, lengths: np.ndarray, stride: int) -> int:
@@ -104,7 +104,7 @@ def records_of_update(settings: TrainSettings, lengths: np.ndarray, stride: int)
     if settings.max_records:
         return settings.max_records
     wanted = -(-settings.epochs * len(lengths) // settings.most_steps)
-    affordable = int(settings.update_tokens * stride / lengths.mean())
+    affordable = int(settings.update_tokens * stride / max(1.0, float(lengths.mean())))
     return max(FEWEST_RECORDS, min(wanted, affordable))
 
 
@@ -126,15 +126,17 @@ def fitting_branches(model: ModelSettings, tokenizer: TokenizerSettings) -> Mode
     return model.model_copy(update=off)
 
 
-def fitting_motifs(model: ModelSettings, settings: TrainSettings, lengths: np.ndarray) -> ModelSettings:
-    """Without motifs where the training records are long.
+def fitting_motifs(model: ModelSettings, settings: TrainSettings, lengths: np.ndarray, strand: Strand) -> ModelSettings:
+    """With the strand that motifs are looked for on; without motifs where the training records are long.
 
     Args:
         lengths: of these, in bases.
     """
     mean = float(lengths.mean())
-    if not model.motifs or mean <= settings.motif_length:
+    if not model.motifs:
         return model
+    if mean <= settings.motif_length:
+        return model.model_copy(update={"motif_strand": strand}) if model.motif_strand == "auto" else model
     if "motifs" in model.model_fields_set:
         have = f"{mean:,.0f} bases on average, and train.motif_length is {settings.motif_length:,}"
         _log.warning("model.motifs has no effect: the training records have %s", have)

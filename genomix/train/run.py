@@ -244,18 +244,19 @@ def _read_split(scorer: Scorer, dataset: Dataset, indices: np.ndarray, weights: 
 
 def _announce(model: Classifier, dataset: Dataset, records: np.ndarray, training: Training) -> None:
     _log.info(
-        "training %s parameters on %d records of %d classes, %s bases: %d steps on %s",
+        "training %s parameters on %d records of %d classes, %s bases: %d steps of %d records on %s",
         f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         len(records),
         len(dataset.classes),
         f"{int(dataset.lengths[records].sum()):,}",
         training.steps,
+        min(training.settings.max_records, len(records)),
         training.fabric.device,
     )
     seen = training.steps * training.settings.max_records
     if seen < len(records):
         _log.warning(
-            "only about %s of %s training records will be seen, %d an update: train.most_steps (and train.most_tokens) set how many updates there are at most",
+            "only about %s of %s training records will be seen, %d an update: train.most_steps (and train.most_tokens) set how many updates there are at most, train.max_records how large they are",
             f"{seen:,}",
             f"{len(records):,}",
             training.settings.max_records,
