@@ -40,10 +40,11 @@ def _what(description: dict[str, Any]) -> str:
 
 def _network(description: dict[str, Any]) -> str:
     shape, tokens = description["architecture"], description["tokenizer"]
+    motifs = f", {shape['motifs']} motifs of {shape['motif_width']} bases" if shape.get("motifs") else ""  # older models have no such branch
     kind = "single nucleotides" if tokens["kind"] == "nucleotide" else f"{tokens['k']}-mers, stride {tokens['stride']}"
     return (
         f"network of {description['weights']['parameters']:,} parameters on {kind}; {shape['blocks']} block(s), "
-        f"mixer: {MixerSettings(**shape['block']['mixer']).summary}; positions of {shape['patch']} token(s)."
+        f"mixer: {MixerSettings(**shape['block']['mixer']).summary}; positions of {shape['patch']} token(s){motifs}."
     )
 
 
