@@ -40,7 +40,8 @@ def _what(description: dict[str, Any]) -> str:
 
 def _network(description: dict[str, Any]) -> str:
     shape, tokens = description["architecture"], description["tokenizer"]
-    motifs = f", {shape['motifs']} motifs of {shape['motif_width']} bases" if shape.get("motifs") else ""  # older models have no such branch
+    count = shape.get("motifs")  # older models have no such branch
+    motifs = f", {count} motifs of {shape['motif_width']} bases" if count else ""
     kind = "single nucleotides" if tokens["kind"] == "nucleotide" else f"{tokens['k']}-mers, stride {tokens['stride']}"
     return (
         f"network of {description['weights']['parameters']:,} parameters on {kind}; {shape['blocks']} block(s), "

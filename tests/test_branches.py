@@ -151,7 +151,7 @@ def test_a_position_has_the_best_score_of_each_motif_in_its_patch(length, circul
         for tap in range(7):
             j = i + tap - 3
             if (circular or 0 <= j < count) and tokens[j % count] < UNKNOWN:
-                score = score + weight[:, tokens[j % count] // 16, tap]
+                score = score + 15 * weight[:, tokens[j % count] // 16, tap]
         scores.append(score)
     for position in range(-(-count // 6)):
         best = torch.stack(scores[6 * position : 6 * position + 6]).amax(0)

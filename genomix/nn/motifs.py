@@ -13,6 +13,8 @@ from genomix.nn.embedding import RingConvolution
 from genomix.nn.layers import Pointwise
 
 _BASES = 4
+_SCALE = 15.0
+"""What the weights are multiplied by. A motif's weights are about 1, and as AdamW changes a weight by no more than its rate an update, they would take a thousand updates to grow."""
 _NEVER = -1e4
 """A score below all others, which bfloat16 and float16 have too; GELU makes it zero."""
 
@@ -38,6 +40,8 @@ class MotifStem(nn.Module):
         self.patch, self.per_base = patch, (vocabulary - 1) // _BASES
         self.both_strands = both_strands
         self.convolution = RingConvolution(_BASES, motifs, width)
+        with torch.no_grad():
+            self.convolution.convolution.weight /= _SCALE
         self.leave = Pointwise(motifs, outputs)
 
     def forward(self, tokens: Int[Tensor, "batch token"], circular: Bool[Tensor, " batch"]) -> Float[Tensor, "batch outputs position"]:
@@ -47,7 +51,7 @@ class MotifStem(nn.Module):
         known = tokens >= 0
         bases = torch.div(tokens, self.per_base, rounding_mode="floor")
         letters = bases[:, None] == torch.arange(_BASES, device=tokens.device)[:, None]
-        scores = self._scores(letters.to(self.leave.weight.dtype), known.sum(1), circular)
+        scores = self._scores(letters.to(self.leave.weight.dtype) * _SCALE, known.sum(1), circular)
         scores = scores.masked_fill_(~known[:, None], _NEVER)  # in place: they are by far the largest array
         best = scores.unflatten(2, (positions, self.patch)).amax(3)
         if self.both_strands:
