@@ -448,13 +448,14 @@ def test_memory_runs_out_once_however_many_parts_were_made_too_large(caplog):
 def test_two_processes_pretrain_as_one_does_and_stopped_and_resumed_end_with_the_same_weights(tmp_path):
     rng = random.Random(3)
     fasta = write_fasta(tmp_path / "a.fa", {f"r{i}": mosaic(rng, rng.randint(6, 10)) for i in range(40)})
-    words = ["pretrain", str(fasta), *SMALL, "--set", "train.steps=60"]
+    # Without motifs: where two scores are nearly level, rounding decides which one is the best, and runs part from there.
+    words = ["pretrain", str(fasta), *SMALL, "--set", "train.steps=60", "--set", "model.motifs=0"]
     for world in (1, 2):
         run_all(COMMAND, *words, "-o", str(tmp_path / str(world)), world=world)
     one, two = (list(read_history(tmp_path / str(world) / "metrics.jsonl")) for world in (1, 2))
     assert [row["event"] for row in one] == [row["event"] for row in two]
     assert sum(row["event"] == "step" for row in one) == 60
-    assert np.abs(np.array([row["loss"] for row in one]) - [row["loss"] for row in two]).max() < 1e-4  # of about 3: rounding alone
+    assert np.abs(np.array([row["loss"] for row in one]) - [row["loss"] for row in two]).max() < 1e-5
 
     folder, deadline = tmp_path / "stopped", time.monotonic() + 120
     pair, log = start(COMMAND, *words, "-o", str(folder), world=2), folder / "metrics.jsonl"
